@@ -1,0 +1,1 @@
+"""The main path: accept, lanes, receive, events. Knows no capability by name."""

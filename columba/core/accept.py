@@ -1,0 +1,314 @@
+"""`accept`: the only way in for messages to people.
+
+It normalises, plans the parts, asks the gates, chooses the lane, and commits message, body, event and deliveries in one
+plan; the commit is the acknowledgement. Gates that need only the message run before; those that need the store add
+steps. Fails with a Refusal for one message, never for its neighbours; with StoreUnavailable when nothing was kept.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from columba.core import events, model, status
+from columba.core.contract import Carrier
+from columba.core.ids import Ids
+from columba.core.lanes import Lanes
+from columba.core.model import Event, Extra, Message
+from columba.errors import FieldError, Refusal
+from columba.numbers import NumberError, normalise, sender
+from columba.store import Step, Store, plan
+from columba.text import check, encoding_of, segments_of, smart
+
+SQL = events.SQL
+MOST_SEGMENTS = 10
+DEFAULT_VALID_S = 48 * 3600
+MOST_VALID_S = 14 * 86_400
+MOST_AHEAD_MS = 366 * 86_400_000
+BACKLOG = 200_000  # rows waiting for the store; beyond it the edge says 503
+
+Gate = Callable[[Message], Refusal | None]
+Route = Callable[[Message], int | Refusal]
+
+
+class Submission(msgspec.Struct, gc=False):
+    """What a door asks for. `to` and `sender` as they were written; `send_at` in ms."""
+
+    to: str
+    text: str | None = None
+    sender: str | None = None
+    klass: int = status.TRANSACTIONAL
+    send_at: int | None = None
+    valid_for: int | None = None
+    media: list[str] | None = None
+    callback_url: str | None = None
+    smart: bool = True
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """For whom: an account in one of its modes, and what it may."""
+
+    account_id: int
+    mode: int
+    key_id: int = 0
+    scopes: frozenset[str] = frozenset()
+    default_country: str | None = None
+
+
+class Idempotency(NamedTuple):
+    """An Idempotency-Key to be taken in the accepting transaction, with the answer that goes with it."""
+
+    key: str
+    body_hash: str
+    answer: Callable[[Sequence["Message | Refusal"]], str]
+
+
+class Repeated(Exception):
+    """The Idempotency-Key was taken before: the answer is the first one's."""
+
+
+class Accept:
+    def __init__(
+        self,
+        store: Store,
+        ids: Ids,
+        clock: Callable[[], int],
+        lanes: Lanes,
+        publisher: events.Publisher,
+        route: Route,
+        gates: Sequence[Gate] = (),
+        callbacks: Callable[[int, int, str], "int | Awaitable[int]"] | None = None,
+    ) -> None:
+        self.accepted = 0
+        self.refused: dict[str, int] = {}
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._lanes = lanes
+        self._publisher = publisher
+        self._route = route
+        self._gates = gates
+        self._callbacks = callbacks
+
+    def prepare(self, caller: Caller, asked: Submission, batch_id: int | None = None) -> Message | Refusal:
+        """Everything that needs no store. A Refusal with every problem that there is, never the first alone."""
+        problems: list[FieldError] = []
+        now = self._clock()
+        to = sent_from = ""
+        try:
+            to = normalise(asked.to, caller.default_country)
+        except NumberError as error:
+            problems.append(FieldError("to", "invalid_number", error.detail))
+        if asked.sender is not None:
+            try:
+                sent_from = sender(asked.sender).value
+            except NumberError as error:
+                problems.append(FieldError("from", "invalid_sender", error.detail))
+        text = asked.text
+        encoding, segments = 0, 1
+        if text:
+            wrong = check(text, 1)
+            if wrong:
+                index, reason = wrong[0]
+                problems.append(FieldError("text", "invalid_text", f"character {index + 1}: {reason}"))
+            else:
+                if encoding_of(text) != "gsm7":
+                    if asked.smart:
+                        text = smart(text)
+                    encoding = 0 if encoding_of(text) == "gsm7" else 1
+                segments = segments_of(text)
+                if segments > MOST_SEGMENTS:
+                    problems.append(
+                        FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
+                    )
+        elif not asked.media:
+            problems.append(FieldError("text", "required", "a message needs text, media or a template"))
+        due = now
+        if asked.send_at is not None:
+            if asked.send_at <= now:
+                problems.append(FieldError("send_at", "invalid_time", "it is in the past"))
+            elif asked.send_at > now + MOST_AHEAD_MS:
+                problems.append(FieldError("send_at", "invalid_time", "it is more than a year ahead"))
+            due = asked.send_at
+        if problems:
+            return Refusal("invalid_request", errors=problems)
+        if asked.tags or asked.metadata or asked.media or asked.callback_url or asked.send_at is not None:
+            extra = Extra(
+                asked.tags or None, asked.metadata or None, asked.media or None, asked.callback_url, asked.send_at
+            )
+        else:
+            extra = model.NO_EXTRA
+        message = Message(
+            self._ids(), caller.account_id, caller.mode, status.OUTBOUND, asked.klass, 0, to, sent_from, text,
+            encoding, segments, status.SCHEDULED if asked.send_at is not None else status.QUEUED, due,
+            due + 1000 * (asked.valid_for or DEFAULT_VALID_S), now, 0, batch_id, None, None, extra,
+        )  # fmt: skip
+        for gate in self._gates:
+            refusal = gate(message)
+            if refusal is not None:
+                return refusal
+        lane = self._route(message)
+        if isinstance(lane, Refusal):
+            return lane
+        message.lane = lane
+        return message
+
+    async def __call__(
+        self,
+        caller: Caller,
+        asked: Sequence[Submission],
+        *,
+        batch_id: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> list[Message | Refusal]:
+        """Accept what can be accepted; durable when it returns. Answers in the order asked."""
+        if self._store.journal.backlog > BACKLOG:
+            raise Refusal("overloaded", retry_after=1)
+        prepared = [self.prepare(caller, each, batch_id) for each in asked]
+        messages = [each for each in prepared if isinstance(each, Message)]
+        for message in messages:
+            url = message.extra.callback_url
+            if url is not None and self._callbacks is not None:
+                found = self._callbacks(message.account_id, message.mode, url)
+                message.callback = found if isinstance(found, int) else await found
+        if not messages and idempotency is None:
+            self._count(prepared)
+            return prepared
+        steps, happened = self._steps(caller, messages, prepared, batch_id, idempotency)
+        results = await self._store.commit(plan(*steps))
+        first = 1 if idempotency is not None else 0
+        kept = results[first]
+        if len(kept) < len(messages):
+            if idempotency is not None and not results[0]:
+                raise Repeated
+            there = {row[0] for row in kept}
+            prepared = [
+                each if isinstance(each, Refusal) or each.id in there else Refusal("internal") for each in prepared
+            ]
+            messages = [each for each in messages if each.id in there]
+        self._count(prepared)
+        self._hand_over(messages)
+        self._publisher.published(results[first + 4], happened)
+        return prepared
+
+    def _steps(
+        self,
+        caller: Caller,
+        messages: Sequence[Message],
+        prepared: Sequence[Message | Refusal],
+        batch_id: int | None,
+        idempotency: Idempotency | None,
+    ) -> tuple[Sequence[Step], dict[int, Event]]:
+        rows: list[Any] = []
+        bodies: list[Any] = []
+        tags: list[Any] = []
+        made: list[Any] = []
+        happened: dict[int, Event] = {}
+        gate = 0
+        claim: tuple[Step, ...] = ()
+        if idempotency is not None:
+            gate = batch_id if batch_id is not None else messages[0].id if messages else self._ids()
+            claim = (
+                Step(
+                    SQL["claim_idempotency"],
+                    [
+                        (
+                            gate, caller.account_id, caller.mode, idempotency.key, idempotency.body_hash, 202,
+                            idempotency.answer(prepared), self._clock(),
+                        )
+                    ],
+                ),
+            )  # fmt: skip
+        for m in messages:
+            an_event = self._ids()
+            event = Event(an_event, m.account_id, m.mode, m.status, m.id, m.updated_at, None, m)
+            rows.append(
+                (
+                    gate or m.id, m.id, m.account_id, m.mode, m.direction, m.status, m.klass, m.lane, m.to, m.sender,
+                    m.encoding, m.segments, m.due_at, m.expires_at, m.updated_at, an_event, m.batch_id, m.callback,
+                )
+            )  # fmt: skip
+            extra = m.extra
+            bodies.append((m.id, m.text, model.extra_text(extra)))
+            if extra.tags:
+                tags += [(m.id, m.account_id, m.mode, tag) for tag in extra.tags]
+            made.append((m.id, an_event, m.account_id, m.mode, m.status, m.updated_at, None, m.callback))
+            happened[an_event] = event
+        first = len(claim)
+        steps = (
+            *claim,
+            Step(SQL["insert_messages"], rows, given=0 if claim else None),
+            Step(SQL["insert_bodies"], bodies, given=first),
+            Step(SQL["insert_tags"], tags, given=first),
+            *events.steps(made, given=first),
+        )
+        return steps, happened
+
+    def _hand_over(self, messages: Sequence[Message]) -> None:
+        """Memory first: what was just committed goes straight to its lane."""
+        if len(messages) == 1:
+            message = messages[0]
+            if message.status == status.QUEUED:
+                self._lanes.offer(message.lane, messages)
+            else:
+                self._lanes.due_later(message.lane, message.due_at)
+            return
+        by_lane: dict[int, list[Message]] = {}
+        for message in messages:
+            if message.status == status.QUEUED:
+                by_lane.setdefault(message.lane, []).append(message)
+            else:
+                self._lanes.due_later(message.lane, message.due_at)
+        for lane, those in by_lane.items():
+            self._lanes.offer(lane, those)
+
+    def _count(self, prepared: Sequence[Message | Refusal]) -> None:
+        for each in prepared:
+            if isinstance(each, Refusal):
+                code = each.errors[0].code if each.errors else each.code
+                self.refused[code] = self.refused.get(code, 0) + 1
+            else:
+                self.accepted += 1
+
+
+def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:
+    """Which lane takes a message: a person's texts always take the same one of a carrier's lanes."""
+
+    known: dict[tuple[int, int], int | Refusal] = {}
+    seen: Mapping[int, Carrier] | None = None
+
+    def choose(mode: int, account_id: int) -> int | Refusal:
+        usable = [
+            carrier
+            for carrier in carriers().values()
+            if carrier.mode == mode
+            and carrier.state != "off"
+            and (carrier.account_id is None or carrier.account_id == account_id)
+        ]
+        if len(usable) == 1:
+            return usable[0].id
+        return Refusal(
+            "no_route",
+            "Several live carriers are set up and no route chooses between them."
+            if usable
+            else "No live carrier is set up: add one with POST /v1/carriers, or use a test key for the sandbox.",
+        )
+
+    def route(message: Message) -> int | Refusal:
+        nonlocal seen
+        now = carriers()
+        if now is not seen:
+            known.clear()
+            seen = now
+        who = (message.mode, message.account_id)
+        base = known.get(who)
+        if base is None:
+            base = known[who] = choose(*who)
+        if isinstance(base, Refusal):
+            return base
+        count = now[base].lanes
+        return base if count == 1 else base + int(message.to[-4:]) % count
+
+    return route

@@ -1,0 +1,179 @@
+-- Statements of the main path. In a step's rows the first column is what `given` and `missing` look at.
+
+-- name: claim_idempotency
+-- rows: ref int, account_id int, mode int, key text, body_hash text, status int, answer text, created_at int
+insert into idempotency (ref, account_id, mode, key, body_hash, status, answer, created_at)
+select ref, account_id, mode, key, body_hash, status, answer, created_at from {rows} r where true
+on conflict (account_id, mode, key) do update set ref = excluded.ref, body_hash = excluded.body_hash,
+  status = excluded.status, answer = excluded.answer, created_at = excluded.created_at
+  where idempotency.created_at < excluded.created_at - 86400000
+returning ref
+
+-- name: find_idempotency
+select ref, body_hash, status, answer, created_at from idempotency
+where account_id = :account_id and mode = :mode and key = :key and created_at > :since
+
+-- name: correct_idempotency
+-- rows: ref int, account_id int, mode int, key text, status int, answer text
+update idempotency set status = r.status, answer = r.answer from {rows} r
+where idempotency.account_id = r.account_id and idempotency.mode = r.mode and idempotency.key = r.key
+  and idempotency.ref = r.ref
+
+-- name: drop_idempotency
+-- rows: ref int, account_id int, mode int, key text
+delete from idempotency where (account_id, mode, key, ref) in (select account_id, mode, key, ref from {rows} r)
+
+-- name: sweep_idempotency
+-- rows: before int
+delete from idempotency where created_at < (select before from {rows} r)
+
+-- name: insert_messages
+-- rows: gate int, id int, account_id int, mode int, direction int, status int, class int, lane int, to_addr text
+-- rows: from_addr text, encoding int, segments int, due_at int, expires_at int, updated_at int, last_event int, batch_id int, callback int
+insert into messages (id, account_id, mode, direction, status, class, lane, to_addr, from_addr, encoding, segments,
+  due_at, expires_at, updated_at, last_event, batch_id, callback)
+select id, account_id, mode, direction, status, class, lane, to_addr, from_addr, encoding, segments,
+  due_at, expires_at, updated_at, last_event, batch_id, callback from {rows} r where true
+on conflict (id) do nothing
+returning id
+
+-- name: insert_bodies
+-- rows: message_id int, text text, extra text
+insert into bodies (message_id, text, extra) select message_id, text, extra from {rows} r
+
+-- name: insert_tags
+-- rows: message_id int, account_id int, mode int, tag text
+insert into tags (message_id, account_id, mode, tag) select message_id, account_id, mode, tag from {rows} r where true
+on conflict do nothing
+
+-- name: insert_events
+-- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
+insert into events (subject, id, account_id, mode, type, at, data)
+select subject, id, account_id, mode, type, at, data from {rows} r
+
+-- The deliveries of events: what subscriptions there are decides, in the same transaction.
+-- name: insert_deliveries
+-- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
+insert into deliveries (endpoint_id, event_id, due_at, updated_at)
+select s.endpoint_id, r.id, r.at, r.at from {rows} r
+join subscriptions s on s.account_id = r.account_id and s.mode = r.mode and s.type = r.type
+union all
+select r.callback, r.id, r.at, r.at from {rows} r where r.callback is not null
+on conflict (endpoint_id, event_id) do nothing
+returning event_id, endpoint_id
+
+-- What a delivery shows, for events that were made in the store.
+-- name: delivered_events
+-- rows: event_id int, endpoint_id int
+select r.event_id, e.type, e.at, e.data,
+  m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
+  m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
+from (select distinct event_id from {rows} r) r join events e on e.id = r.event_id
+join messages m on m.id = e.subject join bodies b on b.message_id = m.id
+
+-- name: messages_by_id
+-- rows: id int
+select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding,
+  m.segments, m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
+from {rows} r join messages m on m.id = r.id join bodies b on b.message_id = m.id
+
+-- Settling what a lane did. A lane that was lost returns nothing, and nothing of it is settled.
+-- name: fence
+-- rows: lane int, epoch int, token text
+select lanes.id from lanes where exists (
+  select 1 from {rows} r where r.lane = lanes.id and r.epoch = lanes.epoch and r.token = lanes.token)
+{share}
+
+-- name: insert_parts
+-- rows: lane int, message_id int, n int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, sent_at int
+insert into parts (message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at)
+select message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at from {rows} r where true
+on conflict (message_id, n) do update set carrier_id = excluded.carrier_id,
+  carrier_message_id = excluded.carrier_message_id, status = excluded.status, error = excluded.error,
+  carrier_code = excluded.carrier_code, sent_at = excluded.sent_at
+  where parts.status / 10 < excluded.status / 10
+
+-- name: settle_messages
+-- rows: lane int, id int, status int, attempts int, due_at int, at int, event_id int, error text, carrier_code text
+update messages set status = r.status, attempts = r.attempts, due_at = r.due_at, updated_at = r.at,
+  last_event = r.event_id, error = r.error, carrier_code = r.carrier_code
+from {rows} r
+where messages.id = r.id and messages.status / 10 < r.status / 10
+returning messages.id
+
+-- By request or by the clock: only what has not left.
+-- name: end_messages
+-- rows: lane int, id int, status int, attempts int, due_at int, at int, event_id int, error text, carrier_code text
+update messages set status = r.status, updated_at = r.at, last_event = r.event_id, error = r.error
+from {rows} r
+where messages.id = r.id and messages.status in (10, 20)
+returning messages.id
+
+-- Another try later: the status stays.
+-- name: postpone_messages
+-- rows: lane int, id int, attempts int, due_at int
+update messages set attempts = r.attempts, due_at = r.due_at
+from {rows} r where messages.id = r.id and messages.status in (10, 20)
+
+-- Texts to the same person wait behind the one that is to be tried again.
+-- name: hold_back
+-- rows: lane int, id int, to_addr text, class int, due_at int
+update messages set due_at = r.due_at + 1
+from {rows} r
+where messages.to_addr = r.to_addr and messages.id > r.id and messages.class = r.class and messages.lane = r.lane
+  and messages.status = 20 and messages.due_at <= r.due_at
+
+-- Receipts that came before the id did. They get the id of an event of now: events are read in the order of their ids.
+-- name: find_parked
+-- rows: lane int, event_id int, carrier_id int, carrier_message_id text
+select r.event_id, p.carrier_id, p.carrier_message_id, p.status, p.error, p.carrier_code, p.at
+from {rows} r
+join parked_receipts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id
+
+-- name: drop_parked
+-- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
+delete from parked_receipts where event_id in (
+  select p.event_id from {rows} r
+  join parked_receipts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id)
+
+-- Receipts. `match` tells which part each is about; what matches nothing is parked.
+-- name: match_receipts
+-- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
+select r.event_id, p.message_id, p.n, r.status, r.error, r.carrier_code, r.at
+from {rows} r join parts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id
+
+-- name: park_receipts
+-- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
+insert into parked_receipts (event_id, carrier_id, carrier_message_id, status, error, carrier_code, at)
+select event_id, carrier_id, carrier_message_id, status, error, carrier_code, at from {rows} r
+
+-- name: sweep_parked
+-- rows: before int
+delete from parked_receipts where at < (select before from {rows} r)
+
+-- name: receipt_parts
+-- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int
+update parts set status = r.status, error = r.error, carrier_code = r.carrier_code, done_at = r.at
+from (select message_id, n, max(status) as status, max(error) as error, max(carrier_code) as carrier_code, max(at) as at
+  from {rows} r group by message_id, n) r
+where parts.message_id = r.message_id and parts.n = r.n and parts.status / 10 < r.status / 10
+
+-- The message follows its parts: delivered when all are, failed as soon as one is.
+-- name: receipt_messages
+-- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int
+update messages set status = x.status, error = x.error, carrier_code = x.carrier_code, updated_at = x.at,
+  last_event = x.event_id
+from (
+  select m.id, x.event_id, x.at,
+    case when m.segments = 1 or x.worst > 50 then x.worst
+      when (select count(*) from parts p where p.message_id = m.id and p.status = 50) = m.segments then 50
+      else 0 end as status,
+    x.error, x.carrier_code
+  from (
+    select r.message_id, max(r.event_id) as event_id, max(r.at) as at, max(r.status) as worst, max(r.error) as error,
+      max(r.carrier_code) as carrier_code
+    from {rows} r group by r.message_id) x
+  join messages m on m.id = x.message_id) x
+where messages.id = x.id and messages.status / 10 < x.status / 10
+returning messages.id, messages.last_event, messages.account_id, messages.mode, messages.status, messages.updated_at, null, messages.callback
+

@@ -1,0 +1,634 @@
+"""Lanes: ordered, rate-limited streams of jobs, each with exactly one owner among all processes.
+
+Owns the leases, the jobs in memory, and the decision what goes next. A kind of job (sending a part, delivering a
+webhook, ...) says which lanes there are, reads jobs from the store and carries them out; everything else is here.
+
+- The store is the truth. Memory holds at most `ROOM` jobs of a class and account; what is beyond stays in the store and
+  is read back when there is room (`more`), when it is due (`dues`), when the bell rings, and by a poll in any case.
+- Order: by class, then in turn by account, then as accepted. Jobs to one person wait behind one that is being retried.
+- A lease that was not renewed in time stops its lane before it ends; the epoch keeps a late process from settling.
+
+Fails by losing lanes (never by sending twice): a process that can't reach the store stops what it can't settle.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from columba.store import Step, Store, StoreUnavailable, plan, statements
+
+SQL = statements(Path(__file__).with_name("lanes.sql"))
+ROOM = 4_000  # jobs in memory for one class and account of a lane
+UNSETTLED = 20_000  # jobs whose outcome is not in the store yet, at most
+LEASE_MS = 6_000
+TICK_S = 1.0
+POLL_S = 2.0
+HORIZON_MS = 60_000
+
+log = structlog.get_logger()
+
+
+class Job(Protocol):
+    """What a lane needs to know of a job. `to` is the person whose order is kept, or ''."""
+
+    id: int
+    account_id: int
+    klass: int
+    to: str
+    attempts: int
+
+    @property
+    def cost(self) -> int:
+        """How much of rate and window it takes: a text of three parts takes three."""
+        ...
+
+
+class Spec(NamedTuple):
+    """How a lane may run. `serial`: the wire doesn't keep the order, so one job a person at a time."""
+
+    rate: float | None = None
+    window: int = 100
+    serial: bool = False
+    paused: bool = False
+
+
+class Backlog(NamedTuple):
+    lane: int
+    klass: int
+    account_id: int
+    due_at: int
+
+
+class Kind(Protocol):
+    """A kind of job: sends parts, delivers webhooks, ..."""
+
+    name: str
+
+    def lanes(self) -> Mapping[int, Spec]:
+        """The lanes that there should be now."""
+        ...
+
+    def opened(self, lane: "Lane") -> None:
+        """This process owns the lane from now on."""
+        ...
+
+    def closed(self, lane: "Lane") -> None:
+        """It doesn't any more."""
+        ...
+
+    def dispatch(self, lane: "Lane", jobs: list[Any]) -> None:
+        """Carry jobs out. Each ends with `lane.landed` (frees the window), then `lane.settled`, `retry` or `lost`."""
+        ...
+
+    async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
+        """What the store holds for these lanes: for each class and account, when the earliest is due."""
+        ...
+
+    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Any]:
+        """Jobs that are due, in their order."""
+        ...
+
+    async def postpone(self, lane: "Lane", jobs: Sequence[Any], until: int) -> None:
+        """Jobs that must wait behind another go back to the store."""
+        ...
+
+
+class Lane:
+    """One lane that this process owns."""
+
+    def __init__(self, lane_id: int, kind: Kind, spec: Spec, lanes: "Lanes", epoch: int) -> None:
+        self.id = lane_id
+        self.kind = kind
+        self.spec = spec
+        self.epoch = epoch
+        self.token = lanes.token
+        self.draining = False
+        self.gone = False
+        self.ready = True  # its session is open
+        self.flying = 0
+        self.held: set[int] = set()
+        self._lanes = lanes
+        self._loop = lanes.loop
+        self._queues: list[dict[int, deque[Any]]] = [{}, {}, {}]
+        self._following: dict[str, deque[Any]] = {}  # persons with a job out: what waits behind it
+        self._blocked: dict[tuple[str, int], int] = {}  # persons with a job that waits for another try, until when
+        self._late: list[Any] = []  # taken, but behind a blocked one
+        self._more: dict[tuple[int, int], int] = {}
+        self._left: set[int] = set()
+        self._refilling: set[tuple[int, int]] = set()
+        self._dues: set[int] = set()
+        self._waiting = 0
+        self._tokens = 1.0
+        self._filled_at = self._loop.time()
+        self._pause_until = 0.0
+        self._slow = 0.0
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    # Work comes
+
+    def offer(self, jobs: Iterable[Any]) -> None:
+        """Take jobs that have just been committed, as far as there is room."""
+        if self.gone:
+            return
+        for job in jobs:
+            group = (job.klass, job.account_id)
+            if group in self._more or not self._push(job):
+                self._more[group] = self._more.get(group, 0) + 1
+        self.wake()
+
+    def _push(self, job: Any) -> bool:
+        queues = self._queues[job.klass]
+        queue = queues.get(job.account_id)
+        if queue is None:
+            queue = queues[job.account_id] = deque()
+        elif len(queue) >= ROOM:
+            return False
+        if job.id in self.held:
+            return True
+        queue.append(job)
+        self.held.add(job.id)
+        self._waiting += 1
+        return True
+
+    def due_later(self, at: int) -> None:
+        """Something in the store will be due at a moment."""
+        if at <= self._lanes.clock() + HORIZON_MS:
+            self._dues.add(at + 49 - (at + 49) % 50)
+
+    def poke(self) -> None:
+        """Look into the store: another process has put something there."""
+        self._lanes.look(self)
+
+    def in_store(self, klass: int, account_id: int, due_at: int) -> None:
+        """The store holds jobs of this class and account, the earliest due then."""
+        if due_at > self._lanes.clock():
+            self.due_later(due_at)
+        else:
+            self._more.setdefault((klass, account_id), 0)
+            self._refill_where_room()
+
+    # What goes next
+
+    def wake(self) -> None:
+        if not self._pumping and not self.gone:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        now = self._loop.time()
+        if self.gone or self.draining or not self.ready or self.spec.paused or now >= self._lanes.valid_until:
+            return
+        if now < self._pause_until:
+            self._again_at(self._pause_until)
+            return
+        room = min(self.spec.window - self.flying, UNSETTLED - len(self.held) + self._waiting)
+        if self.spec.rate is not None:
+            self._tokens = min(max(1.0, self.spec.rate / 20), self._tokens + (now - self._filled_at) * self.spec.rate)
+            self._filled_at = now
+            room = min(room, int(self._tokens))
+        jobs: list[Any] = []
+        cost = 0
+        while cost < room:
+            job = self._take()
+            if job is None:
+                break
+            jobs.append(job)
+            cost += job.cost
+        if jobs:
+            self.flying += cost
+            if self.spec.rate is not None:
+                self._tokens -= cost
+            self.kind.dispatch(self, jobs)
+        if self._late:
+            self._send_back()
+        if self.spec.rate is not None and self._waiting and self.flying < self.spec.window:
+            self._again_at(now + max(0.001, (1.0 - self._tokens) / self.spec.rate))
+        if self._more:
+            self._refill_where_room()
+
+    def _take(self) -> Any:
+        """The next job: by class, in turn by account, in order for each person."""
+        for queues in self._queues:
+            while queues:
+                account_id, queue = next(iter(queues.items()))
+                if not queue:
+                    del queues[account_id]
+                    continue
+                job = queue.popleft()
+                self._waiting -= 1
+                if len(queues) > 1 or not queue:  # the next account's turn
+                    del queues[account_id]
+                    if queue:
+                        queues[account_id] = queue
+                person = job.to
+                if person and (self._following or self._blocked or self.spec.serial or job.attempts):
+                    followers = self._following.get(person)
+                    if followers is not None:
+                        followers.append(job)
+                        continue
+                    until = self._blocked.get((person, job.klass))
+                    if until is not None and not job.attempts and until > self._lanes.clock():
+                        self._late.append(job)
+                        continue
+                    if self.spec.serial or job.attempts:
+                        self._following[person] = deque()
+                return job
+        return None
+
+    def _again_at(self, when: float) -> None:
+        if self._timer is not None:
+            if self._loop.time() < self._timer_at <= when:
+                return
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_later(max(0.001, when - self._loop.time()), self.wake)
+
+    # Work goes
+
+    def landed(self, count: int = 1) -> None:
+        """The other side has answered: room in the window."""
+        self.flying -= count
+        self._slow = max(0.0, self._slow - 0.001 * count)
+        if self._waiting or self._more:
+            self.wake()
+
+    def settled(self, jobs: Iterable[Any]) -> None:
+        """Their outcome is in the store."""
+        held = self.held
+        for job in jobs:
+            held.discard(job.id)
+            if self._refilling:
+                self._left.add(job.id)
+            if job.to:
+                self._blocked.pop((job.to, job.klass), None)
+                if job.to in self._following:
+                    self._release(job.to)
+        if self._more:
+            self.wake()
+
+    def retry(self, job: Any, due_at: int) -> None:
+        """It is in the store for another try; so is what waits behind it."""
+        self.held.discard(job.id)
+        if self._refilling:
+            self._left.add(job.id)
+        self._more.setdefault((job.klass, job.account_id), 0) if due_at <= self._lanes.clock() else None
+        self.due_later(due_at)
+        if job.to:
+            self._blocked[job.to, job.klass] = due_at
+            if len(self._blocked) > ROOM:
+                now = self._lanes.clock()
+                self._blocked = {person: until for person, until in self._blocked.items() if until > now}
+            self._release(job.to)
+        self.wake()
+
+    def _release(self, person: str) -> None:
+        followers = self._following.pop(person, None)
+        while followers:
+            job = followers.pop()
+            queues = self._queues[job.klass]
+            queues.setdefault(job.account_id, deque()).appendleft(job)
+            self._waiting += 1
+        self.wake()
+
+    def _send_back(self) -> None:
+        late, self._late = self._late, []
+        until = max(self._blocked.get((job.to, job.klass), 0) for job in late) + 1
+        self._lanes.spawn(self._postpone(late, until))
+
+    async def _postpone(self, jobs: list[Any], until: int) -> None:
+        try:
+            await self.kind.postpone(self, jobs, until)
+        except StoreUnavailable:
+            for job in reversed(jobs):  # it stays here until the store is back
+                self._queues[job.klass].setdefault(job.account_id, deque()).appendleft(job)
+                self._waiting += 1
+            self._again_at(self._loop.time() + 0.5)
+            return
+        for job in jobs:
+            self.held.discard(job.id)
+            self._left.add(job.id)
+        self.due_later(until)
+
+    def slow(self) -> None:
+        """The other side has no room: pause, longer while it goes on."""
+        self._slow = min(2.0, max(0.05, self._slow * 2))
+        self._pause_until = max(self._pause_until, self._loop.time() + self._slow)
+
+    def pause(self, seconds: float) -> None:
+        """Nothing goes for a while: the other side is not well."""
+        self._pause_until = max(self._pause_until, self._loop.time() + seconds)
+
+    def drop(self, job_ids: Iterable[int]) -> list[int]:
+        """Take back jobs that have not left; which those were."""
+        wanted = set(job_ids) & self.held
+        dropped = []
+        if wanted:
+            waiting = [queue for queues in self._queues for queue in queues.values()]
+            for queue in (*waiting, *self._following.values()):
+                gone = [job.id for job in queue if job.id in wanted]
+                if gone:
+                    dropped += gone
+                    kept = [job for job in queue if job.id not in wanted]
+                    queue.clear()
+                    queue.extend(kept)
+            self._waiting = sum(map(len, waiting))
+            self.held.difference_update(dropped)
+            self._left.update(dropped)
+        return dropped
+
+    # The store and back
+
+    def tick(self, now: int) -> None:
+        due = [at for at in self._dues if at <= now]
+        if due:
+            self._dues.difference_update(due)
+            self.poke()
+
+    def _refill_where_room(self) -> None:
+        for group in list(self._more):
+            queue = self._queues[group[0]].get(group[1])
+            if group not in self._refilling and (queue is None or len(queue) <= ROOM // 4):
+                self._refilling.add(group)
+                self._lanes.spawn(self._refill(group))
+
+    async def _refill(self, group: tuple[int, int]) -> None:
+        klass, account_id = group
+        mark = self._more.get(group, 0)
+        most = ROOM + len(self.held)
+        try:
+            jobs = await self.kind.refill(self.id, klass, account_id, most)
+        except StoreUnavailable:
+            jobs, mark = [], -1
+        finally:
+            self._refilling.discard(group)
+        if self.gone:
+            return
+        # What left while the store was being read is in the answer still.
+        left = self._left
+        if not self._refilling:
+            self._left = set()
+        full = False
+        for job in jobs:
+            if job.id not in left and not self._push(job):
+                full = True
+                break
+        if not full and len(jobs) < most and self._more.get(group) == mark:
+            self._more.pop(group, None)
+        if mark == -1:
+            self._loop.call_later(0.5, self.wake)
+        else:
+            self.wake()
+
+    def is_idle(self) -> bool:
+        """Nothing is out whose outcome is not in the store."""
+        return not self.flying and len(self.held) == self._waiting + sum(map(len, self._following.values()))
+
+    def close(self) -> None:
+        """Forget everything: the store knows it."""
+        if not self.gone:
+            self.gone = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self.kind.closed(self)
+
+
+class Lanes:
+    """All lanes of this process, and its place among the other processes."""
+
+    def __init__(
+        self,
+        store: Store,
+        kinds: Sequence[Kind],
+        node: int,
+        token: str,
+        clock: Callable[[], int],
+        renumber: Callable[[int], None] = lambda _node: None,
+    ) -> None:
+        self.store = store
+        self.kinds = kinds
+        self.node = node
+        self.token = token
+        self.clock = clock
+        self.renumber = renumber
+        self.loop = asyncio.get_running_loop()
+        self.owned: dict[int, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: set[int] = set()
+        self._ticking: asyncio.Task[None] | None = None
+        self._changed = False
+        self._stopping = False
+        self.valid_until = 0.0
+        self._preferred: dict[int, bool] = {}
+        self._polled = 0.0
+        self.peers: tuple[str, ...] = (token,)
+
+    def spawn(self, work: Any) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def start(self) -> None:
+        await self._tick()
+        self._ticking = self.loop.create_task(self._run(), name="lanes")
+
+    def offer(self, lane_id: int, jobs: Sequence[Any]) -> None:
+        """Committed jobs: to the lane if it is ours, else the bell for who owns it."""
+        lane = self.owned.get(lane_id)
+        if lane is not None and not lane.gone:
+            lane.offer(jobs)
+        else:
+            self.store.ring(f"lane:{lane_id}")
+
+    def due_later(self, lane_id: int, at: int) -> None:
+        lane = self.owned.get(lane_id)
+        if lane is not None:
+            lane.due_later(at)
+
+    def heard(self, topic: str) -> None:
+        """The bell rang."""
+        if topic == "*":
+            for lane in self.owned.values():
+                self.look(lane)
+        elif topic.startswith("lane:"):
+            found = self.owned.get(int(topic[5:]))
+            if found is not None:
+                self.look(found)
+        elif topic == "lanes":
+            self._changed = True
+
+    def refresh(self) -> None:
+        """The kinds' lanes have changed: look now."""
+        self._changed = True
+
+    def look(self, lane: Lane) -> None:
+        """Read the lane's backlog soon; many calls are one reading."""
+        if not self._looking:
+            self.loop.call_later(0.01, self._look)
+        self._looking.add(lane.id)
+
+    def _look(self) -> None:
+        wanted, self._looking = self._looking, set()
+        self.spawn(self._poll([lane for lane in self.owned.values() if lane.id in wanted]))
+
+    async def _poll(self, lanes: Sequence[Lane]) -> None:
+        for kind in self.kinds:
+            mine = {lane.id: lane for lane in lanes if lane.kind is kind and not lane.gone}
+            if not mine:
+                continue
+            with contextlib.suppress(StoreUnavailable):
+                for found in await kind.backlog(list(mine)):
+                    lane = mine[found.lane]
+                    if not lane.gone:
+                        lane.in_store(found.klass, found.account_id, found.due_at)
+
+    # Leases
+
+    async def _run(self) -> None:
+        next_lease = self.loop.time() + TICK_S
+        while not self._stopping:
+            await asyncio.sleep(0.05)
+            ms = self.clock()
+            for lane in list(self.owned.values()):
+                lane.tick(ms)
+            if self._changed or self.loop.time() >= next_lease:
+                self._changed = False
+                next_lease = self.loop.time() + TICK_S
+                try:
+                    await self._tick()
+                except StoreUnavailable:
+                    self._check_lease()
+                except Exception:
+                    log.exception("lanes.tick_failed")
+
+    def _check_lease(self) -> None:
+        """A beat that could not be renewed ends before another process may take our lanes."""
+        if self.loop.time() >= self.valid_until and self.owned:
+            log.warning("lanes.lease_lapsed", lanes=len(self.owned))
+            for lane in list(self.owned.values()):
+                self._lose(lane)
+
+    async def _tick(self) -> None:
+        self._check_lease()
+        wanted: dict[int, tuple[Kind, Spec]] = {}
+        for kind in self.kinds:
+            for lane_id, spec in kind.lanes().items():
+                if self._is_preferred(lane_id):
+                    wanted[lane_id] = (kind, spec)
+        for lane in self.owned.values():
+            found = wanted.get(lane.id)
+            lane.draining = found is None
+            if found is not None and lane.spec != found[1]:
+                lane.spec = found[1]
+                lane.wake()
+        release = [lane for lane in self.owned.values() if lane.draining and not lane.flying and lane.is_idle()]
+        for lane in release:
+            self._lose(lane)
+        began = self.loop.time()
+        results = await self.store.commit(
+            plan(
+                Step(SQL["release_lanes"], [(lane.id, self.token) for lane in release]),
+                Step(SQL["beat"], [(self.node, self.token)]),
+                Step(
+                    SQL["claim_lanes"],
+                    [(lane_id, self.token, LEASE_MS) for lane_id in wanted if lane_id not in self.owned],
+                ),
+                Step(SQL["peers"], [(LEASE_MS,)]),
+            )
+        )
+        if release:
+            self.store.ring("lanes")
+        if not results[1]:  # stopped for so long that another process has the number
+            self.node = await join(self.store, self.token)
+            self.renumber(self.node)
+        self.valid_until = began + LEASE_MS / 1000 - 0.5
+        new: list[Lane] = []
+        for lane_id, epoch in results[2]:
+            kind, spec = wanted[int(lane_id)]
+            lane = self.owned[int(lane_id)] = Lane(int(lane_id), kind, spec, self, int(epoch))
+            kind.opened(lane)
+            new.append(lane)
+        peers = tuple(sorted({str(row[0]) for row in results[3]} | {self.token}))
+        if peers != self.peers:
+            self.peers = peers
+            self._preferred.clear()
+            self._changed = True
+        if began - self._polled > POLL_S:
+            self._polled = began
+            self.spawn(self._poll(list(self.owned.values())))
+        elif new:
+            self.spawn(self._poll(new))
+        for lane in self.owned.values():
+            lane.wake()
+
+    def _is_preferred(self, lane_id: int) -> bool:
+        if len(self.peers) == 1:
+            return True
+        found = self._preferred.get(lane_id)
+        if found is None:
+            found = self._preferred[lane_id] = preferred(lane_id, self.peers) == self.token
+        return found
+
+    def _lose(self, lane: Lane) -> None:
+        self.owned.pop(lane.id, None)
+        lane.close()
+
+    def lost(self, lane: Lane) -> None:
+        """A settle was fenced off: another process owns it."""
+        if self.owned.get(lane.id) is lane:
+            log.warning("lane.lost", lane=lane.id, kind=lane.kind.name)
+            self._lose(lane)
+
+    async def stop(self, patience: float = 20.0) -> None:
+        """Finish what is on the wire, settle it, hand the lanes over."""
+        self._stopping = True
+        if self._ticking is not None:
+            await self._ticking
+        for lane in self.owned.values():
+            lane.draining = True
+        deadline = self.loop.time() + patience
+        beaten = self.loop.time()
+        while self.loop.time() < deadline and not all(lane.is_idle() for lane in self.owned.values()):
+            await asyncio.sleep(0.02)
+            if self.loop.time() - beaten > TICK_S:
+                beaten = self.loop.time()
+                with contextlib.suppress(StoreUnavailable):
+                    await self.store.commit(plan(Step(SQL["beat"], [(self.node, self.token)])))
+        mine = [(lane.id, self.token) for lane in self.owned.values()]
+        for lane in list(self.owned.values()):
+            self._lose(lane)
+        with contextlib.suppress(StoreUnavailable):
+            await self.store.commit(
+                plan(Step(SQL["release_lanes"], mine), Step(SQL["leave"], [(self.node, self.token)]))
+            )
+            self.store.ring("lanes")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def preferred(lane_id: int, peers: Sequence[str]) -> str:
+    """Which of the living processes should own a lane: the same answer everywhere, few moves when one comes or goes."""
+    if len(peers) == 1:
+        return peers[0]
+    return max(peers, key=lambda peer: hashlib.blake2b(f"{lane_id}/{peer}".encode(), digest_size=8).digest())
+
+
+async def join(store: Store, token: str) -> int:
+    """A node number for this process: the one that has not been used for longest."""
+    rows = (await store.commit(plan(Step(SQL["join"], [(token,)]))))[0]
+    if not rows:
+        raise StoreUnavailable("1024 processes share this database: no node number is free")
+    return int(rows[0][0])

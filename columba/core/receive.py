@@ -1,0 +1,151 @@
+"""`receive`: the only way in for receipts and inbound texts. Durable before the carrier is answered.
+
+A receipt is matched to its part by the carrier's id; one that comes before its part is known waits in the store (72 h)
+and is taken by the plan that settles the part. A status never goes backwards, so what comes twice or late does nothing.
+"""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
+
+from columba.core import events, model, status
+from columba.core.contract import Carrier, Inbound, Receipt
+from columba.core.ids import Ids
+from columba.core.model import Extra, Message
+from columba.numbers import NumberError, normalise
+from columba.store import Results, Step, Store, plan
+from columba.text import encoding_of, segments_of
+
+SQL = events.SQL
+PARKED_MS = 72 * 3_600_000
+
+Follower = Callable[[Sequence[Message]], Sequence[Step]]
+
+
+class Receive:
+    def __init__(
+        self,
+        store: Store,
+        ids: Ids,
+        clock: Callable[[], int],
+        publisher: events.Publisher,
+        followers: Sequence[Follower] = (),
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._publisher = publisher
+        self._followers = followers
+        self.finals: dict[str, int] = {}
+        self.received = 0
+
+    # Receipts
+
+    async def receipts(self, carrier: Carrier, receipts: Iterable[Receipt]) -> None:
+        """Record what a carrier says of parts. Returns once it is durable."""
+        rows = [
+            (self._ids(), carrier.id, each.carrier_message_id, each.status, each.error, each.code, each.at)
+            for each in receipts
+        ]
+        if not rows:
+            return
+        results = await self._store.commit(
+            plan(
+                Step(SQL["match_receipts"], rows),
+                Step(SQL["park_receipts"], rows, missing=0),
+                *_advance(match=0, first=2),
+            )
+        )
+        self._published(results, 2, {row[0] for row in rows})
+
+    def parked_steps(self, after: int) -> tuple[Step, ...]:
+        """For the plan that settles parts: what to do with the parked receipts that step `after` found."""
+        return (
+            Step(SQL["drop_parked"], feed=after),
+            Step(SQL["match_receipts"], feed=after),
+            *_advance(match=after + 2, first=after + 3),
+        )
+
+    def parked_published(self, results: Results, after: int, mine: Container[int]) -> None:
+        if results[after]:
+            self._published(results, after + 3, mine)
+
+    def _published(self, results: Results, first: int, mine: Container[int]) -> None:
+        """Tell of what was made. Results may be shared with other callers: `mine` are the event ids of this one."""
+        _, moved, _, made, payloads = results[first : first + 5]
+        moved = [row for row in moved if row[1] in mine]
+        if not moved:
+            return
+        for row in moved:
+            name = status.NAMES[row[4]]
+            self.finals[name] = self.finals.get(name, 0) + 1
+        self._publisher.published(made, events.from_store(row for row in payloads if row[0] in mine))
+
+    # Inbound
+
+    async def inbound(self, carrier: Carrier, texts: Iterable[Inbound], account_id: int | None = None) -> list[Message]:
+        """Record texts from people. Returns once they are durable; one that was recorded before is left out."""
+        now = self._clock()
+        account = carrier.account_id if account_id is None else account_id
+        if account is None:
+            raise ValueError("an inbound text needs an account")
+        messages: list[Message] = []
+        rows: list[Any] = []
+        bodies: list[Any] = []
+        made: list[Any] = []
+        parts: list[Any] = []
+        happened = {}
+        for each in texts:
+            sender = _person(each.sender)
+            extra = Extra(media=list(each.media)) if each.media else model.NO_EXTRA
+            encoding = 0 if encoding_of(each.text) == "gsm7" else 1
+            message = Message(
+                self._ids(), account, carrier.mode, status.INBOUND, status.TRANSACTIONAL, carrier.id, each.to, sender,
+                each.text, encoding, segments_of(each.text) if each.text else 1, status.RECEIVED, now, 0, now,
+                extra=extra,
+            )  # fmt: skip
+            event = events.of_message(self._ids(), message, status.RECEIVED, now)
+            messages.append(message)
+            rows.append(
+                (
+                    message.id, message.id, account, carrier.mode, status.INBOUND, status.RECEIVED, message.klass,
+                    carrier.id, message.to, message.sender, encoding, message.segments, now, 0, now, event.id,
+                    None, None,
+                )
+            )  # fmt: skip
+            bodies.append((message.id, message.text, model.extra_text(extra)))
+            made.append(events.row(event))
+            happened[event.id] = event
+            if each.carrier_message_id is not None:
+                parts.append(
+                    (message.id, message.id, 1, carrier.id, each.carrier_message_id, status.RECEIVED, None, None, now)
+                )
+        results = await self._store.commit(
+            plan(
+                Step(SQL["insert_messages"], rows),
+                Step(SQL["insert_bodies"], bodies, given=0),
+                Step(SQL["insert_parts"], parts, given=0),
+                *events.steps(made, given=0),
+                *(step for follow in self._followers for step in follow(messages)),
+            )
+        )
+        self.received += len(results[0])
+        self._publisher.published(results[4], happened)
+        return messages
+
+
+def _advance(match: int, first: int) -> tuple[Step, ...]:
+    """Five steps, the first of which stands at `first`: parts, their messages, events, deliveries, what those show."""
+    return (
+        Step(SQL["receipt_parts"], feed=match),
+        Step(SQL["receipt_messages"], feed=match),
+        *events.steps((), feed=first + 1),
+        Step(SQL["delivered_events"], feed=first + 3),
+    )
+
+
+def _person(raw: str) -> str:
+    """A number as we write it; what isn't one (a name, a short code) as it came."""
+    try:
+        return normalise(raw if raw.startswith("+") else "+" + raw)
+    except NumberError:
+        return raw

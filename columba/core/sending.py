@@ -1,0 +1,459 @@
+"""Sending parts: the job kind that carries messages to carriers and settles what became of them.
+
+Owns the sessions of the lanes that this process owns. A message is one job; its parts go out together, and only those
+that the carrier has not taken go again. Outcomes gather for one turn of the loop and are settled in one plan, fenced by
+the lane's epoch. Fails by waiting: while the store can't be written, outcomes stay in memory (bounded by the lane) and
+the lane stops.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+
+from columba.core import events, status
+from columba.core.contract import Air, Carrier, Outcome, Part, Session
+from columba.core.ids import Ids
+from columba.core.lanes import Backlog, Lane, Lanes, Spec
+from columba.core.model import Event, Message, message_of
+from columba.store import Step, Store, StoreUnavailable, plan, statements
+from columba.text import plan as plan_text
+
+CORE = events.SQL
+SQL = statements(Path(__file__).with_name("sending.sql"))
+
+MAX_ATTEMPTS = 16
+RETRY_FIRST_MS, RETRY_MOST_MS = 2_000, 900_000
+THROTTLED_FIRST_MS, THROTTLED_MOST_MS = 250, 30_000
+EXPIRED = Outcome("failed", None, "expired")
+
+log = structlog.get_logger()
+
+
+class Flight:
+    """A message on the wire: what of it is still out, and what came back."""
+
+    __slots__ = ("left", "marked", "message", "outcomes")
+
+    def __init__(self, message: Message, left: int) -> None:
+        self.message = message
+        self.left = left
+        self.outcomes: list[tuple[int, Outcome]] = []
+        self.marked = False
+
+
+class Verdict(NamedTuple):
+    """What a flight means for its message. `status` 0: try again at `due_at`."""
+
+    status: int
+    due_at: int
+    error: str | None
+    code: str | None
+
+
+class Sending:
+    name = "send"
+
+    def __init__(
+        self,
+        store: Store,
+        ids: Ids,
+        clock: Callable[[], int],
+        random: Callable[[], float],
+        carriers: Callable[[], Mapping[int, Carrier]],
+        connect: Callable[[Carrier, int, Air], Session],
+        receive: Any,
+        publisher: events.Publisher,
+    ) -> None:
+        self.lanes_of: Lanes | None = None
+        self.settled_total: dict[str, int] = {}
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._random = random
+        self._carriers = carriers
+        self._connect = connect
+        self._receive = receive
+        self._publisher = publisher
+        self._loop = asyncio.get_running_loop()
+        self._sessions: dict[int, Session] = {}
+        self._carrier_of: dict[int, Carrier] = {}
+        self._down: dict[int, list[Flight]] = {}
+        self._flushing = False
+        self._closing: set[asyncio.Task[None]] = set()
+        self.states: dict[int, tuple[bool, str]] = {}
+
+    # What the lanes ask
+
+    def lanes(self) -> Mapping[int, Spec]:
+        return {
+            carrier.id + n: Spec(carrier.rate, carrier.window or 200, carrier.serial, carrier.state == "paused")
+            for carrier in self._carriers().values()
+            for n in range(carrier.lanes)
+        }
+
+    def opened(self, lane: Lane) -> None:
+        carrier = self._carriers()[lane.id & ~63]
+        self._carrier_of[lane.id] = carrier
+        lane.ready = False
+
+        def ready(up: bool, why: str) -> None:
+            self.states[lane.id] = (up, why)
+            lane.ready = up
+            if up:
+                lane.wake()
+
+        air = Air(
+            lambda receipts: self._receive.receipts(carrier, receipts),
+            lambda texts: self._receive.inbound(carrier, texts),
+            ready,
+            lambda since: self.unresolved(lane.id, since),
+            self._clock,
+            self._random,
+        )
+        self._sessions[lane.id] = self._connect(carrier, lane.id - carrier.id, air)
+
+    def closed(self, lane: Lane) -> None:
+        session = self._sessions.pop(lane.id, None)
+        self._carrier_of.pop(lane.id, None)
+        self._down.pop(lane.id, None)
+        self.states.pop(lane.id, None)
+        if session is not None:
+            task = self._loop.create_task(session.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
+        rows = await self._store.read(SQL["message_backlog"], [(lane,) for lane in lanes])
+        return [Backlog(*row) for row in rows]
+
+    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Message]:
+        now = self._clock()
+        rows = await self._store.read(
+            SQL["due_messages"], lane=lane, account_id=account_id, now=now, most=most, klass=klass
+        )
+        messages = []
+        for row in rows:
+            message = message_of(row)
+            message.callback = row[20]
+            messages.append(message)
+        scheduled = [message for message in messages if message.status == status.SCHEDULED]
+        if scheduled:
+            await self._release(scheduled, now)
+            messages = [message for message in messages if message.status == status.QUEUED]
+        carrier = self._carrier_of.get(lane)
+        known = [m for m in messages if m.segments > 1 or self._marks(m, carrier)]
+        if known:
+            by_id = {message.id: message for message in known}
+            for message_id, n, part_status in await self._store.read(SQL["parts_of"], [(m.id,) for m in known]):
+                message = by_id[message_id]
+                if part_status >= status.SENT:
+                    message.sent_parts = (*message.sent_parts, n)
+                else:
+                    message.maybe_sent = True
+        return messages
+
+    async def _release(self, messages: Sequence[Message], now: int) -> None:
+        rows, made, happened = [], [], {}
+        for message in messages:
+            event = events.of_message(self._ids(), message, status.QUEUED, now)
+            rows.append((message.id, now, event.id))
+            made.append(events.row(event, message.callback))
+            happened[event.id] = event
+        results = await self._store.commit(plan(Step(SQL["release"], rows), *events.steps(made, given=0)))
+        released = {row[0] for row in results[0]}
+        for message in messages:
+            if message.id in released:
+                message.status = status.QUEUED
+        self._publisher.published(results[2], happened)
+
+    async def postpone(self, lane: Lane, jobs: Sequence[Message], until: int) -> None:
+        rows = [(lane.id, job.id, job.attempts, until) for job in jobs]
+        await self._store.commit(plan(Step(CORE["fence"], [_fence(lane)]), Step(CORE["postpone_messages"], rows, 0)))
+
+    # Out
+
+    @staticmethod
+    def _marks(message: Message, carrier: Carrier | None) -> bool:
+        """Is it noted before it goes to the wire, so that it never goes twice?"""
+        return message.klass == status.OTP or (carrier is not None and carrier.on_unknown == "unknown")
+
+    def dispatch(self, lane: Lane, jobs: list[Message]) -> None:
+        now = self._clock()
+        carrier = self._carrier_of[lane.id]
+        parts: list[Part] = []
+        to_mark: list[Flight] = []
+        for message in jobs:
+            flight = Flight(message, 0)
+            if message.expires_at and message.expires_at <= now:
+                flight.outcomes.append((0, EXPIRED))
+                self._land(lane, flight)
+            elif message.maybe_sent:  # marked by a process that died: nobody knows whether it went
+                flight.outcomes.append((0, Outcome("unknown", None, "no_answer")))
+                self._land(lane, flight)
+            else:
+                self._parts(message, flight, parts if not self._marks(message, carrier) else None)
+                if flight.marked:
+                    to_mark.append(flight)
+        session = self._sessions[lane.id]
+
+        def done(part: Part, outcome: Outcome) -> None:
+            flight = part.flight
+            flight.outcomes.append((part.n, outcome))
+            flight.left -= 1
+            if not flight.left:
+                self._land(lane, flight)
+
+        if parts:
+            self._hand_over(session, parts, done)
+        if to_mark:
+            lane._lanes.spawn(self._mark_then_send(lane, session, to_mark, done))
+
+    @staticmethod
+    def _hand_over(session: Session, parts: list[Part], done: Callable[[Part, Outcome], None]) -> None:
+        try:
+            session.send(parts, done)
+        except Exception:
+            log.exception("carrier.send_raised")
+            for part in parts:
+                if not any(n == part.n for n, _ in part.flight.outcomes):
+                    done(part, Outcome("unknown", None, "carrier_failed"))
+
+    def _parts(self, message: Message, flight: Flight, parts: list[Part] | None) -> None:
+        text = message.text or ""
+        texts = (text,) if message.segments == 1 else plan_text(text).parts
+        flight.marked = parts is None
+        out = parts if parts is not None else []
+        for n, each in enumerate(texts, 1):
+            if n not in message.sent_parts:
+                out.append(
+                    Part(
+                        message.id,
+                        n,
+                        message.segments,
+                        message.id >> 12 & 0xFFFF ^ message.id & 0xFFF,
+                        message.to,
+                        message.sender,
+                        each,
+                        message.encoding,
+                        message.klass,
+                        message.attempts,
+                        message.expires_at,
+                        flight,
+                    )
+                )
+                flight.left += 1
+        if parts is None:
+            flight.outcomes = out  # type: ignore[assignment]  # kept until the mark is durable
+
+    async def _mark_then_send(
+        self, lane: Lane, session: Session, flights: list[Flight], done: Callable[[Part, Outcome], None]
+    ) -> None:
+        now = self._clock()
+        carrier = self._carrier_of[lane.id]
+        parts: list[Part] = [part for flight in flights for part in flight.outcomes]  # type: ignore[misc]
+        rows = [(lane.id, part.message_id, part.n, carrier.id, None, status.QUEUED, None, None, now) for part in parts]
+        for flight in flights:
+            flight.outcomes = []
+        try:
+            results = await self._store.commit(
+                plan(Step(CORE["fence"], [_fence(lane)]), Step(CORE["insert_parts"], rows, 0))
+            )
+        except StoreUnavailable:
+            for part in parts:
+                done(part, Outcome("unsent"))
+            return
+        if not results[0]:
+            lane._lanes.lost(lane)
+        if lane.gone or self._loop.time() >= lane._lanes.valid_until:
+            for part in parts:
+                done(part, Outcome("unsent"))
+            return
+        self._hand_over(session, parts, done)
+
+    # Back
+
+    def _land(self, lane: Lane, flight: Flight) -> None:
+        if lane.gone:
+            return
+        lane.landed(flight.message.cost)
+        self._down.setdefault(lane.id, []).append(flight)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush, lane._lanes)
+
+    def _flush(self, lanes: Lanes) -> None:
+        self._flushing = False
+        down, self._down = self._down, {}
+        for lane_id, flights in down.items():
+            lane = lanes.owned.get(lane_id)
+            if lane is not None:
+                lanes.spawn(self._settle(lane, flights))
+
+    def _judge(self, lane: Lane, flight: Flight, now: int) -> Verdict:
+        message = flight.message
+        worst: Outcome | None = None
+        for _, outcome in flight.outcomes:
+            if outcome.kind != "sent" and (worst is None or _GRAVITY[outcome.kind] > _GRAVITY[worst.kind]):
+                worst = outcome
+        if worst is None:
+            return Verdict(status.SENT, message.due_at, None, None)
+        if worst is EXPIRED:
+            return Verdict(status.EXPIRED, message.due_at, "expired", None)
+        if worst.kind == "failed":
+            return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)
+        if worst.kind == "unknown" and self._marks(message, self._carrier_of.get(lane.id)):
+            return Verdict(status.UNKNOWN, message.due_at, "no_answer", worst.code)
+        if worst.kind == "throttled":
+            lane.slow()
+            wait = min(THROTTLED_MOST_MS, THROTTLED_FIRST_MS << min(message.attempts, 10))
+        elif worst.kind == "unsent":
+            wait = 100
+        else:
+            if message.attempts + 1 >= MAX_ATTEMPTS:
+                return Verdict(status.FAILED, message.due_at, worst.error or "carrier_unavailable", worst.code)
+            wait = min(RETRY_MOST_MS, RETRY_FIRST_MS << min(message.attempts, 12))
+        due = now + int(wait * (0.8 + 0.4 * self._random()))
+        if message.expires_at:
+            due = min(due, message.expires_at)  # it ends there, on time
+        return Verdict(0, due, worst.error, worst.code)
+
+    async def _settle(self, lane: Lane, flights: list[Flight]) -> None:
+        now = self._clock()
+        lane_id, carrier_id = lane.id, self._carrier_of[lane.id].id
+        parts: list[Any] = []
+        moved: list[Any] = []
+        later: list[Any] = []
+        behind: list[Any] = []
+        unmark: list[Any] = []
+        landed: list[Any] = []
+        made: list[Any] = []
+        happened: dict[int, Event] = {}
+        finished: list[Message] = []
+        retried: list[tuple[Message, int]] = []
+        for flight in flights:
+            message = flight.message
+            verdict = self._judge(lane, flight, now)
+            for n, outcome in flight.outcomes:
+                if outcome.kind == "sent":
+                    parts.append((lane_id, message.id, n, carrier_id, outcome.id, status.SENT, None, outcome.code, now))
+                    message.sent_parts = (*message.sent_parts, n)
+                    if outcome.id is not None:
+                        landed.append((lane_id, self._ids(), carrier_id, outcome.id))
+                elif verdict.status and n:
+                    parts.append(
+                        (lane_id, message.id, n, carrier_id, None, verdict.status, outcome.error, outcome.code, now)
+                    )
+            if verdict.status:
+                event = events.of_message(self._ids(), message, verdict.status, now)
+                attempts = message.attempts + (1 if flight.left or flight.outcomes[0][1] is not EXPIRED else 0)
+                moved.append(
+                    (
+                        lane_id, message.id, verdict.status, attempts, verdict.due_at, now, event.id,
+                        verdict.error, verdict.code,
+                    )
+                )  # fmt: skip
+                made.append(events.row(event, message.callback))
+                happened[event.id] = event
+                message.attempts = attempts
+                message.error, message.carrier_code = verdict.error, verdict.code
+                finished.append(message)
+                name = status.NAMES[verdict.status]
+                self.settled_total[name] = self.settled_total.get(name, 0) + 1
+            else:
+                unsent = all(outcome.kind in ("unsent", "sent") for _, outcome in flight.outcomes)
+                message.attempts += 0 if unsent else 1
+                later.append((lane_id, message.id, message.attempts, verdict.due_at))
+                if message.to:
+                    behind.append((lane_id, message.id, message.to, message.klass, verdict.due_at))
+                if flight.marked:
+                    unmark.append((lane_id, message.id))
+                retried.append((message, verdict.due_at))
+        a_plan = plan(
+            Step(CORE["fence"], [_fence(lane)]),
+            Step(CORE["insert_parts"], parts, 0),
+            Step(CORE["settle_messages"], moved, 0),
+            Step(CORE["postpone_messages"], later, 0),
+            Step(CORE["hold_back"], behind, 0),
+            Step(SQL["unmark_parts"], unmark, 0),
+            *events.steps(made, given=2),
+            # Receipts that came before the id did.
+            Step(CORE["find_parked"], landed, 0),
+            *self._receive.parked_steps(after=8),
+        )
+        results = await self._durably(lane, a_plan)
+        if results is None:
+            return
+        if not results[0]:
+            lane._lanes.lost(lane)
+            return
+        lane.settled(finished)
+        for message, due_at in retried:
+            lane.retry(message, due_at)
+        self._publisher.published(results[7], happened)
+        self._receive.parked_published(results, 8, {row[1] for row in landed})
+
+    async def _durably(self, lane: Lane, a_plan: Any) -> Any:
+        """Commit, however long the store is away; None once the lane is lost."""
+        while not lane.gone:
+            try:
+                return await self._store.commit(a_plan)
+            except StoreUnavailable:
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("settle.failed", lane=lane.id)
+                await asyncio.sleep(1.0)
+        return None
+
+    # By request and by the clock
+
+    async def finish(self, lane: Lane | None, message: Message, to: int, error: str | None = None) -> bool:
+        """End a message that has not left (canceled, expired). False when it has."""
+        if lane is not None and message.id in lane.held and not lane.drop([message.id]):
+            return False
+        now = self._clock()
+        event = events.of_message(self._ids(), message, to, now)
+        row = (message.lane, message.id, to, message.attempts, message.due_at, now, event.id, error, None)
+        steps = [
+            Step(CORE["end_messages"], [row]),
+            *events.steps([events.row(event, message.callback)], given=0),
+        ]
+        results = await self._store.commit(plan(*steps))
+        if not results[0]:
+            return False
+        message.error = error
+        message.status = to
+        message.updated_at = now
+        self._publisher.published(results[2], {event.id: event})
+        if lane is not None:
+            lane.wake()
+        return True
+
+    async def expire(self) -> int:
+        """Messages whose validity has ended while their lane could not take them."""
+        if self.lanes_of is None:
+            return 0
+        ended = 0
+        for lane in [lane for lane in self.lanes_of.owned.values() if lane.kind is self and not lane.gone]:
+            rows = await self._store.read(SQL["expired_messages"], lane=lane.id, now=self._clock())
+            if not rows:
+                continue
+            found = await self._store.read(CORE["messages_by_id"], rows)
+            for row in found:
+                message = message_of(row)
+                message.callback = row[20]
+                ended += await self.finish(lane, message, status.EXPIRED, "expired")
+        return ended
+
+    async def unresolved(self, lane_id: int, since: int = 0, most: int = 5_000) -> list[Any]:
+        """Parts that the carrier took and has not told the end of, for a session that wants to ask."""
+        return await self._store.read(SQL["unresolved_parts"], lane=lane_id, since=since, most=most)
+
+
+_GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "failed": 5, "sent": 0}
+
+
+def _fence(lane: Lane) -> tuple[int, int, str]:
+    return (lane.id, lane.epoch, lane.token)

@@ -1,0 +1,52 @@
+"""A PDU for a person's eyes: a dict or one line. Passwords are masked, octets are hexadecimal, nothing is endless."""
+
+from .codec import fields_of
+from .pdu import Pdu, Response
+from .status import name_of as status_name
+from .tlv import name_of as tag_name
+
+_LONGEST = 280  # octets or characters of one value
+_MOST = 20  # entries of one list
+
+
+def fields(pdu: Pdu) -> dict[str, object]:
+    """All fields that differ from their default, by name, as JSON can hold them."""
+    shown: dict[str, object] = {}
+    if isinstance(pdu, Response):
+        shown["command_status"] = status_name(pdu.status)
+    plain = {name: getattr(pdu, name) for name in fields_of(type(pdu))}
+    for name, default in zip(pdu.__struct_fields__, pdu.__struct_defaults__, strict=True):
+        if name in plain and plain[name] != default:
+            shown[name] = "***" if name == "password" else _plain(plain[name])
+    if pdu.tlvs:
+        shown["tlvs"] = [[tag_name(tag), _plain(value)] for tag, value in pdu.tlvs[:_MOST]]
+    return shown
+
+
+def describe(pdu: Pdu, sequence: int | None = None) -> str:
+    """`submit_sm seq=7 destination_addr='447700900123' short_message=68656c6c6f`."""
+    parts = [pdu.name if sequence is None else f"{pdu.name} seq={sequence}"]
+    for name, value in fields(pdu).items():
+        if name == "tlvs" and isinstance(value, list):
+            parts += [f"{tag}={_inline(each)}" for tag, each in value]
+        else:
+            parts.append(f"{name}={_inline(value)}")
+    return " ".join(parts)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value[:_LONGEST].hex() + (f"... ({len(value)} octets)" if len(value) > _LONGEST else "")
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    if isinstance(value, tuple):
+        return [[_plain(each) for each in entry] for entry in value[:_MOST]]
+    return value
+
+
+def _inline(value: object) -> str:
+    """Quoted only where it has to be: no peer's text may break the line or look like a field."""
+    text = str(value)
+    if isinstance(value, str) and not (text.isascii() and text.isprintable() and " " not in text and text):
+        return ascii(text)
+    return text

@@ -1,0 +1,56 @@
+"""The store: the only truth. `open_store` gives SQLite in a folder or PostgreSQL at a URL behind the same verbs."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .plan import Journal, Plan, Results, Step, StoreUnavailable, plan
+from .sql import Row, Statement, Value, statements
+from .sqlite import SqliteStore, StoreRefused, open_sqlite
+
+__all__ = [
+    "Plan",
+    "Results",
+    "Row",
+    "Statement",
+    "Step",
+    "Store",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Value",
+    "open_store",
+    "plan",
+    "statements",
+]
+
+
+class Store(Protocol):
+    """What both engines do."""
+
+    engine: str
+    journal: Journal
+
+    def commit(self, plan: Plan) -> Awaitable[Results]:
+        """Run a plan in a transaction shared with others; durable when it returns."""
+        ...
+
+    async def read(self, statement: Statement, rows: Sequence[Row] = (), **params: Value) -> list[Row]: ...
+
+    def ring(self, topic: str) -> None:
+        """Tell the other processes that there is work. May be lost."""
+        ...
+
+    def on_bell(self, listener: Callable[[str], None]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def open_store(where: Path | str, observe: Callable[[int, float], None] | None = None) -> Store:
+    if isinstance(where, str) and where.startswith(("postgres://", "postgresql://")):
+        from .postgres import open_postgres  # asyncpg is not loaded for a laptop's SQLite
+
+        return await open_postgres(where, observe)
+    return await open_sqlite(Path(where), observe)
+
+
+_: type[Store] = SqliteStore

@@ -1,0 +1,256 @@
+-- The main path. Ids are time-ordered 63-bit integers (columba/core/ids.py), times are ms since 1970, statuses are the
+-- numbers of columba/core/status.py, event types those of columba/core/events.py. What changes is narrow; what is wide is written once.
+
+create table versions (
+  topic text primary key,
+  n bigint not null
+);
+insert into versions (topic, n) values ('config', 1), ('keys', 1), ('webhooks', 1), ('carriers', 1);
+
+-- Which process has which node number (a part of every id it makes).
+create table nodes (
+  n integer primary key,
+  token text not null default '',
+  beat bigint not null default 0
+);
+create index nodes_by_token on nodes (token);
+insert into nodes (n)
+  with recursive counting(n) as (select 1 union all select n + 1 from counting where n < 1023) select n from counting;
+
+-- One owner a lane, while its process beats; the epoch fences those who lost theirs.
+create table lanes (
+  id bigint primary key,
+  token text not null,
+  epoch bigint not null
+);
+
+create table accounts (
+  id bigint primary key,
+  name text not null,
+  settings text not null default '{}',
+  created_at bigint not null
+);
+
+create table keys (
+  id bigint primary key,
+  account_id bigint not null,
+  mode integer not null,
+  name text not null,
+  secret_hash text not null,
+  hint text not null,
+  scopes text not null default '[]',
+  settings text not null default '{}',
+  created_at bigint not null,
+  expires_at bigint,
+  revoked_at bigint,
+  previous_hash text,
+  previous_until bigint
+);
+
+create table carriers (
+  id bigint primary key,
+  account_id bigint,
+  name text not null,
+  kind text not null,
+  mode integer not null,
+  config text not null default '{}',
+  rate double precision,
+  window_size integer,
+  state text not null default 'on',
+  created_at bigint not null,
+  updated_at bigint not null
+);
+
+create table messages (
+-- only sqlite
+  id integer primary key,
+-- end
+-- only postgres
+  id bigint primary key,
+-- end
+  account_id bigint not null,
+  mode integer not null,
+  direction integer not null,
+  status integer not null,
+  class integer not null,
+  lane bigint not null,
+  to_addr text not null,
+  from_addr text not null,
+  encoding integer not null,
+  segments integer not null,
+  due_at bigint not null,
+  expires_at bigint not null,
+  attempts integer not null default 0,
+  updated_at bigint not null,
+  last_event bigint not null default 0,
+  error text,
+  carrier_code text,
+  batch_id bigint,
+  callback bigint
+);
+-- What a lane has still to do, in the order in which it does it: 10 is scheduled, 20 queued.
+create index messages_pending on messages (lane, class, account_id, due_at, id, expires_at) where status in (10, 20);
+create index messages_by_account on messages (account_id, mode, id);
+create index messages_by_number on messages (to_addr, id);
+create index messages_by_batch on messages (batch_id, id) where batch_id is not null;
+
+create table bodies (
+-- only sqlite
+  message_id integer primary key,
+-- end
+-- only postgres
+  message_id bigint primary key,
+-- end
+  text text,
+  extra text
+);
+
+create table tags (
+  account_id bigint not null,
+  mode integer not null,
+  tag text not null,
+  message_id bigint not null,
+  primary key (account_id, mode, tag, message_id)
+)
+-- only sqlite
+without rowid
+-- end
+;
+
+create table parts (
+  message_id bigint not null,
+  n integer not null,
+  carrier_id bigint not null,
+  carrier_message_id text,
+  status integer not null,
+  error text,
+  carrier_code text,
+  sent_at bigint not null,
+  done_at bigint,
+  primary key (message_id, n)
+)
+-- only sqlite
+without rowid
+-- end
+;
+create index parts_by_carrier on parts (carrier_message_id, carrier_id) where carrier_message_id is not null;
+
+-- Receipts that came before their part's id was known.
+create table parked_receipts (
+  event_id bigint primary key,
+  carrier_id bigint not null,
+  carrier_message_id text not null,
+  status integer not null,
+  error text,
+  carrier_code text,
+  at bigint not null
+);
+create index parked_by_carrier on parked_receipts (carrier_message_id, carrier_id);
+
+create table events (
+-- only sqlite
+  id integer primary key,
+-- end
+-- only postgres
+  id bigint primary key,
+  tx bigint not null default (pg_current_xact_id()::text::bigint),
+-- end
+  account_id bigint not null,
+  mode integer not null,
+  type integer not null,
+  subject bigint not null,
+  at bigint not null,
+  data text
+);
+create index events_by_subject on events (subject, id);
+create index events_by_account on events (account_id, mode, id);
+-- only postgres
+create index events_by_commit on events (tx, id);
+-- end
+
+create table webhooks (
+  id bigint primary key,
+  account_id bigint not null,
+  mode integer not null,
+  kind text not null default 'endpoint',
+  url text not null,
+  events text not null,
+  description text not null default '',
+  settings text not null default '{}',
+  secret text not null,
+  previous_secret text,
+  previous_until bigint,
+  state text not null default 'enabled',
+  reason text,
+  failing_since bigint,
+  created_at bigint not null,
+  updated_at bigint not null
+);
+create unique index webhooks_callbacks on webhooks (account_id, mode, url) where kind = 'callback';
+
+-- A webhook's event patterns, spelled out, so that the transaction which writes an event finds its deliveries.
+create table subscriptions (
+  account_id bigint not null,
+  mode integer not null,
+  type integer not null,
+  endpoint_id bigint not null,
+  primary key (account_id, mode, type, endpoint_id)
+)
+-- only sqlite
+without rowid
+-- end
+;
+
+create table deliveries (
+  endpoint_id bigint not null,
+  event_id bigint not null,
+  status integer not null default 0,
+  due_at bigint not null,
+  attempts integer not null default 0,
+  updated_at bigint not null,
+  answer_status integer,
+  latency_ms integer,
+  error text,
+  answer text,
+  primary key (endpoint_id, event_id)
+)
+-- only sqlite
+without rowid
+-- end
+;
+create index deliveries_pending on deliveries (endpoint_id, due_at, event_id) where status = 0;
+create index deliveries_by_event on deliveries (event_id);
+
+-- Attempts that failed; the last one stands in the delivery itself.
+create table attempts (
+  endpoint_id bigint not null,
+  event_id bigint not null,
+  n integer not null,
+  at bigint not null,
+  answer_status integer,
+  latency_ms integer,
+  error text,
+  answer text,
+  primary key (endpoint_id, event_id, n)
+)
+-- only sqlite
+without rowid
+-- end
+;
+
+create table idempotency (
+  account_id bigint not null,
+  mode integer not null,
+  key text not null,
+  ref bigint not null,
+  body_hash text not null,
+  status integer,
+  answer text,
+  created_at bigint not null,
+  primary key (account_id, mode, key)
+)
+-- only sqlite
+without rowid
+-- end
+;
+create index idempotency_by_age on idempotency (created_at);

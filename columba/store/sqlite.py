@@ -1,0 +1,225 @@
+"""The embedded store: one SQLite file, written by one thread, read by a few.
+
+Owns DIR/columba.db. WAL and synchronous=FULL: a commit is on the disk before its future resolves. Fails to open with
+StoreRefused (says what to do) on a SQLite with the WAL defect, a disk that can't be fsynced, a newer database; fails a
+commit with StoreUnavailable when the disk is full or failing, and works again by itself once there is room.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from . import migrate
+from .plan import Journal, Plan, Results, StoreUnavailable, rows_for
+from .sql import Row, Statement, Value
+
+OLDEST_SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database
+_encode = msgspec.json.Encoder().encode
+_UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NoMemError)
+
+
+class StoreRefused(Exception):
+    """The store can't be opened as it is; the text says why and what to do."""
+
+
+class SqliteStore:
+    engine = "sqlite"
+
+    def __init__(self, path: Path, observe: Callable[[int, float], None] | None = None) -> None:
+        self.path = path
+        self._write = _connect(path)
+        self._jobs: queue.SimpleQueue[tuple[Sequence[Plan], asyncio.Future[list[Results]]] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._writer = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
+        self._writer.start()
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(3, "sqlite-reader")
+        self._opened: list[apsw.Connection] = []
+        self.journal = Journal(self._execute, observe=observe)
+
+    # Writing
+
+    def commit(self, plan: Plan) -> Awaitable[Results]:
+        return self.journal.commit(plan)
+
+    async def _execute(self, plans: Sequence[Plan]) -> list[Results]:
+        done: asyncio.Future[list[Results]] = self._loop.create_future()
+        self._jobs.put((plans, done))
+        return await done
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            plans, done = job
+            try:
+                results = self._transact(plans)
+            except BaseException as error:
+                self._loop.call_soon_threadsafe(_settle, done, None, error)
+            else:
+                self._loop.call_soon_threadsafe(_settle, done, results, None)
+        self._write.close()
+
+    def _transact(self, plans: Sequence[Plan]) -> list[Results]:
+        write = self._write
+        try:
+            write.execute("begin immediate")
+            try:
+                results = [self._run(plan) for plan in plans]
+                write.execute("commit")
+            except BaseException:
+                if write.in_transaction:
+                    write.execute("rollback")
+                raise
+        except _UNAVAILABLE as error:
+            raise StoreUnavailable(str(error)) from error
+        return results
+
+    def _run(self, plan: Plan) -> Results:
+        results: Results = []
+        for step in plan.steps:
+            rows = rows_for(step, results)
+            if not rows:
+                results.append([])
+                continue
+            cursor = self._write.execute(step.statement.sqlite, (_encode(rows).decode(),))
+            results.append(cursor.fetchall())
+        return results
+
+    # Reading
+
+    async def read(self, statement: Statement, rows: Sequence[Row] = (), **params: Value) -> list[Row]:
+        """Rows as they are after the last commit."""
+        return await self._loop.run_in_executor(self._readers, self._read, statement, rows, params)
+
+    def _read(self, statement: Statement, rows: Sequence[Row], params: Mapping[str, Value]) -> list[Row]:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = _connect(self.path, apsw.SQLITE_OPEN_READONLY)
+            self._opened.append(connection)
+        bindings: dict[str, Value] = dict(params)
+        if statement.columns:
+            bindings["1"] = _encode(rows).decode()
+        try:
+            return connection.execute(statement.sqlite, bindings).fetchall()
+        except _UNAVAILABLE as error:
+            raise StoreUnavailable(str(error)) from error
+
+    # The bell: there is nobody else
+
+    def ring(self, topic: str) -> None:
+        pass
+
+    def on_bell(self, listener: Callable[[str], None]) -> None:
+        pass
+
+    async def close(self) -> None:
+        await self.journal.close()
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._writer.join)
+        self._readers.shutdown(wait=True)
+        for connection in self._opened:
+            connection.close()
+
+
+def _settle(done: "asyncio.Future[list[Results]]", results: list[Results] | None, error: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(results or [])
+
+
+def _connect(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(5_000)
+    if flags & apsw.SQLITE_OPEN_READWRITE:
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", 2)
+        connection.pragma("wal_autocheckpoint", 4_000)
+        connection.pragma("journal_size_limit", 64 << 20)
+        connection.pragma("cache_size", -32_000)
+    else:
+        connection.pragma("cache_size", -4_000)
+    connection.pragma("temp_store", 2)
+    return connection
+
+
+def check_disk(folder: Path) -> None:
+    """A disk that takes writes and keeps them."""
+    probe = folder / f".fsync-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with probe.open("wb") as file:
+            file.write(b"columba")
+            file.flush()
+            os.fsync(file.fileno())
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreRefused(
+            f"{folder} can't be written durably ({error.strerror}): nothing accepted there would be safe. "
+            "Choose a folder on a disk that supports fsync, with --data DIR."
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def check_version(version: str = "") -> None:
+    version = version or apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SAFE:
+        raise StoreRefused(
+            f"SQLite {version} can corrupt a database in WAL mode. Columba needs "
+            f"{'.'.join(map(str, OLDEST_SAFE))} or later: reinstall the apsw package, which brings its own."
+        )
+
+
+async def open_sqlite(folder: Path, observe: Callable[[int, float], None] | None = None) -> SqliteStore:
+    """The store in a folder: checked, migrated, ready."""
+    check_version()
+    check_disk(folder)
+    path = folder / "columba.db"
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, migrate_sqlite, path)
+    except apsw.Error as error:
+        raise StoreRefused(f"{path} can't be opened: {error}") from error
+    return SqliteStore(path, observe)
+
+
+def migrate_sqlite(path: Path, upto: int | None = None) -> list[int]:
+    """Run the migrations that are missing; processes that start together run them once."""
+    connection = apsw.Connection(str(path))
+    try:
+        connection.set_busy_timeout(30_000)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", 2)
+        connection.execute("begin immediate")
+        try:
+            connection.execute("create table if not exists migrations (number integer primary key, at integer)")
+            have = {int(row[0]) for row in connection.execute("select number from migrations")}
+            done = []
+            for step in migrate.missing(have, upto):
+                connection.execute(step.text("sqlite"))
+                connection.execute(
+                    "insert into migrations (number, at) values (?, ?)", (step.number, int(time.time() * 1000))
+                )
+                done.append(step.number)
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
+    except migrate.NewerDatabase as error:
+        raise StoreRefused(str(error)) from error
+    finally:
+        connection.close()
+    return done
