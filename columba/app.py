@@ -9,26 +9,34 @@ import contextlib
 import os
 import random
 import secrets
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from columba import sandbox
 from columba.carriers import connect
+from columba.carriers.sandbox import Config as SandboxConfig
 from columba.core import events
 from columba.core.accept import Accept, router
 from columba.core.contract import Carrier
+from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes, join
 from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
+from columba.core.status import LIVE, MODES, TEST
 from columba.http.egress import Egress, Policy
-from columba.keys import Keys
-from columba.settings import Settings
-from columba.store import Store, open_store
+from columba.http.wire import send_answer
+from columba.keys import Keys, new_secret
+from columba.metrics import Metrics
+from columba.settings import Settings, networks
+from columba.store import Store, StoreUnavailable, open_store
 from columba.vault import Vault, key_file, parse_key
 from columba.webhooks.delivering import Delivering
 from columba.webhooks.endpoints import Endpoints
@@ -41,65 +49,162 @@ def clock() -> int:
 
 
 class App:
-    """One process of Columba. `start` before serving, `stop` after."""
+    """One process of Columba. `start` before serving `asgi`, `stop` after."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
+        self.asgi: ASGIApp
 
     async def start(self) -> None:
         settings = self.settings
         data = Path(settings.data)
-        self.store: Store = await open_store(settings.database or data)
+        self.metrics = Metrics()
+        self.store: Store = await open_store(settings.database or data, self.metrics.commit)
         token = secrets.token_hex(8)
-        self.node = await join(self.store, token)
-        self.ids = Ids(self.node, clock)
+        self.ids = Ids(await join(self.store, token), clock)
         self.vault = Vault(parse_key(settings.secret_key) if settings.secret_key else key_file(data / "secret.key"))
         self.snapshots = Snapshots(self.store)
         self.keys = Keys(self.store, self.snapshots, clock)
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
         self.publisher = events.Publisher()
-        self.egress = Egress(Policy(settings.networks()))
+        self.egress = Egress(Policy(networks(settings.allow_network)))
+        self._carriers = {
+            sandbox.CARRIER_ID: sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None))
+        }
 
         # The main path: gates and followers in their order.
         gates = (sandbox.gate,)
         followers = ()
-        carriers = self.carriers
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
-            self.store, self.ids, clock, random.random, carriers, connect, self.receive, self.publisher
+            self.store, self.ids, clock, random.random, self.carriers, connect, self.receive, self.publisher
         )
         self.delivering = Delivering(
             self.store, self.ids, clock, random.random, self.endpoints, self.egress, self.publisher
         )
-        self.lanes = Lanes(self.store, (self.sending, self.delivering), self.node, token, clock, self.ids.renumber)
+        kinds = (self.sending, self.delivering)
+        self.lanes = Lanes(self.store, kinds, self.ids.node, token, clock, self.ids.renumber)
         self.sending.lanes_of = self.delivering.lanes_of = self.lanes
+        self.delivering.latency = self.metrics.webhook
         self.accept = Accept(
-            self.store, self.ids, clock, self.lanes, self.publisher, router(carriers), gates, self._callback
+            self.store, self.ids, clock, self.lanes, self.publisher, router(self.carriers), gates, self._callback
         )
-        self._sandbox = {sandbox.CARRIER_ID: sandbox.carrier()}
+        self.housekeeping = Housekeeping((Chore("expire", 5.0, self.sending.expire),))
+
         self.store.on_bell(self.lanes.heard)
         self.store.on_bell(self.snapshots.heard)
         self.snapshots.on("webhooks", self._lanes_changed)
+        self._measure()
+        self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
+        self.housekeeping.start()
+        self.metrics.start()
 
     def carriers(self) -> Mapping[int, Carrier]:
-        return self._sandbox
+        return self._carriers
 
     async def _lanes_changed(self) -> None:
         self.lanes.refresh()
 
-    def _callback(self, account_id: int, mode: int, url: str):  # type: ignore[no-untyped-def]
+    def _callback(self, account_id: int, mode: int, url: str) -> int | Awaitable[int]:
         known = self.endpoints.known_callback(account_id, mode, url)
         if known is not None:
             return known
         return self.endpoints.callback(account_id, mode, url, self.ids(), clock(), os.urandom(24))
 
+    # The doors
+
+    def _doors(self) -> ASGIApp:
+        async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+            await send_answer(send, 404, b"{}")
+
+        return nothing
+
+    async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The process lives."""
+        await send_answer(send, 200, b'{"status":"ok"}')
+
+    async def _readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The store takes writes and this process holds its place among the others."""
+        why = ""
+        if self.stopping.is_set():
+            why = "stopping"
+        elif asyncio.get_running_loop().time() >= self.lanes.valid_until:
+            why = "the store has not been written for some seconds"
+        await send_answer(send, 503 if why else 200, f'{{"status":"{why or "ready"}"}}'.encode())
+
+    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Prometheus. Only for the networks named, and never through a proxy that forwards strangers."""
+        client = scope.get("client")
+        forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
+        allowed = client is not None and not forwarded
+        if allowed:
+            address = ip_address(client[0])
+            allowed = any(address in network for network in networks(self.settings.metrics_from))
+        if not allowed:
+            await send_answer(send, 403, b'{"detail":"/metrics is for the networks of --metrics-from"}')
+            return
+        await send_answer(send, 200, self.metrics.text(), [(b"content-type", b"text/plain; version=0.0.4")])
+
+    def _measure(self) -> None:
+        metrics = self.metrics
+        metrics.counter("accepted", "Messages accepted.", "", lambda: {"": self.accept.accepted})
+        metrics.counter("refused", "Messages refused.", "code", lambda: self.accept.refused)
+        metrics.counter("received", "Texts received.", "", lambda: {"": self.receive.received})
+        metrics.counter("settled", "What handing messages to carriers came to.", "status", self._settled)
+        metrics.counter("final", "Messages by what their receipts said.", "status", lambda: self.receive.finals)
+        metrics.gauge("lane_depth", "Jobs of a lane in memory.", ("lane", "kind"), self._depth)
+        metrics.gauge("lane_flying", "Jobs of a lane on the wire.", ("lane", "kind"), self._flying)
+        metrics.gauge(
+            "journal_backlog_rows",
+            "Rows waiting for a commit.",
+            (),
+            lambda: [((), float(self.store.journal.backlog))],
+        )
+
+    def _settled(self) -> Mapping[str, float]:
+        return self.sending.settled_total
+
+    def _depth(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        return [((str(lane.id), lane.kind.name), lane.waiting) for lane in self.lanes.owned.values()]
+
+    def _flying(self) -> Iterable[tuple[tuple[str, ...], float]]:
+        return [((str(lane.id), lane.kind.name), lane.flying) for lane in self.lanes.owned.values()]
+
+    # First and last
+
+    async def welcome(self, port: int) -> None:
+        """Say where we are; on the first start, the keys."""
+        host = self.settings.host if self.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        url = self.settings.public_url or f"http://{host}:{port}"
+        out = [f"Columba is ready at {url}   (API reference: {url}/docs)"]
+        if await self.keys.first_account(self.ids(), "default"):
+            account_id = next(iter(self.keys.accounts))
+            made = {}
+            for mode in (LIVE, TEST):
+                made[mode] = new_secret(mode, os.urandom)
+                await self.keys.create(self.ids(), account_id, mode, f"first {MODES[mode]} key", [], made[mode])
+            out += [
+                "",
+                "This is a new installation. Its keys are shown this once: keep them.",
+                f"  live key  {made[LIVE]}",
+                f"  test key  {made[TEST]}",
+                "",
+                "Send a first text to the simulated network:",
+                f"  curl {url}/v1/messages -H 'Authorization: Bearer {made[TEST]}' \\",
+                "    -H 'Content-Type: application/json' -d '{\"to\": \"+447700900123\", \"text\": \"Hello\"}'",
+            ]
+        print("\n".join(out), file=sys.stdout, flush=True)
+
     async def stop(self) -> None:
         self.stopping.set()
-        await self.lanes.stop()
+        self.metrics.stop()
+        await self.housekeeping.stop()
+        await self.lanes.stop(self.settings.stop_timeout)
         await self.snapshots.stop()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(StoreUnavailable, OSError):
             await self.egress.close()
         await self.store.close()

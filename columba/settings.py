@@ -1,16 +1,210 @@
-"""Every setting, once."""
+"""Every setting once: its name, default, meaning and check. Flags win over the environment, that over columba.toml.
+
+The command line's options, docs/settings.md and `columba doctor` are made from this table. Fails with SettingsError,
+which names every setting that is wrong and what it may be.
+"""
 
 import ipaddress
-from typing import NamedTuple
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 
-class Settings(NamedTuple):
-    data: str = "./data"
-    database: str = ""
-    host: str = "127.0.0.1"
-    port: int = 8080
-    allow_network: tuple[str, ...] = ()
-    secret_key: str = ""
+class SettingsError(Exception):
+    """Some settings are wrong; each line of the text names one."""
 
-    def networks(self):  # type: ignore[no-untyped-def]
-        return tuple(ipaddress.ip_network(each) for each in self.allow_network)
+
+class Setting(NamedTuple):
+    name: str
+    default: Any
+    help: str
+    check: Callable[[Any], Any]
+    many: bool = False
+    secret: bool = False
+    metavar: str = "TEXT"
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "COLUMBA_" + self.name.upper()
+
+
+def _port(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= 65_535:
+        raise ValueError("a port is 0 to 65535")
+    return number
+
+
+def _between(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        number = kind(value)
+        if not low <= number <= high:
+            raise ValueError(f"it must be from {low} to {high}")
+        return number
+
+    return check
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def _network(value: Any) -> str:
+    return str(ipaddress.ip_network(str(value).strip(), strict=False))
+
+
+def _database(value: Any) -> str:
+    text = str(value)
+    if text and not text.startswith(("postgres://", "postgresql://")):
+        raise ValueError("it must be a postgresql:// URL; for SQLite leave it out and use --data")
+    return text
+
+
+def _key(value: Any) -> str:
+    text = str(value).strip()
+    if text and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("it must be 64 hexadecimal digits; `openssl rand -hex 32` makes one")
+    return text
+
+
+def _url(value: Any) -> str:
+    text = str(value)
+    if text and not re.fullmatch(r"https?://\S+", text):
+        raise ValueError("it must be an http or https URL")
+    return text.rstrip("/")
+
+
+def _country(value: Any) -> str:
+    text = str(value).upper()
+    if text and not re.fullmatch(r"[A-Z]{2}", text):
+        raise ValueError("it must be a country's two letters, such as GB")
+    return text
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data", "./data", "Folder of the SQLite database, the secret key and media.", str, metavar="DIR"),
+    Setting("database", "", "PostgreSQL URL; SQLite in the data folder when it is left out.", _database, metavar="URL"),
+    Setting("host", "127.0.0.1", "Address to listen on.", str, metavar="ADDRESS"),
+    Setting("port", 8080, "Port to listen on.", _port, metavar="N"),
+    Setting("public_url", "", "How the outside reaches this server, where that differs.", _url, metavar="URL"),
+    Setting(
+        "allow_network",
+        (),
+        "A private network that webhooks and forwards may reach; may be given again.",
+        _network,
+        many=True,
+        metavar="CIDR",
+    ),
+    Setting(
+        "metrics_from",
+        ("127.0.0.0/8", "::1/128"),
+        "A network that may read /metrics; may be given again.",
+        _network,
+        many=True,
+        metavar="CIDR",
+    ),
+    Setting("secret_key", "", "Key that seals secrets; made in the data folder when left out.", _key, secret=True),
+    Setting("default_country", "", "Country of numbers that are written without one.", _country, metavar="CC"),
+    Setting("log_format", "text", "text for people, json for programs.", _choice("text", "json"), metavar="FORMAT"),
+    Setting("log_level", "info", "Least level to log.", _choice("debug", "info", "warning", "error"), metavar="LEVEL"),
+    Setting(
+        "receipt_timeout",
+        72 * 3600,
+        "Seconds after which a message without a receipt is `unknown`.",
+        _between(60, 30 * 86_400),
+        metavar="SECONDS",
+    ),
+    Setting(
+        "stop_timeout", 25, "Seconds to finish what is on the wire when stopping.", _between(1, 600), metavar="SECONDS"
+    ),
+    Setting(
+        "sandbox_record", "", "File to which the sandbox writes each part it takes, for tests.", str, metavar="FILE"
+    ),
+)
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+FILE = "columba.toml"
+
+
+class Settings:
+    """The settings in force. Each is an attribute; `source` says where it came from."""
+
+    data: str
+    database: str
+    host: str
+    port: int
+    public_url: str
+    allow_network: tuple[str, ...]
+    metrics_from: tuple[str, ...]
+    secret_key: str
+    default_country: str
+    log_format: str
+    log_level: str
+    receipt_timeout: int
+    stop_timeout: int
+    sandbox_record: str
+
+    def __init__(self, **given: Any) -> None:
+        unknown = set(given) - set(BY_NAME)
+        if unknown:
+            raise SettingsError(f"there is no setting {', '.join(sorted(unknown))}")
+        self.source: dict[str, str] = {}
+        for setting in SETTINGS:
+            value = given.get(setting.name, setting.default)
+            setattr(self, setting.name, tuple(value) if setting.many else value)
+            self.source[setting.name] = "given" if setting.name in given else "default"
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path | None = None) -> Settings:
+    """Flags, then COLUMBA_... variables, then columba.toml in the folder, then the defaults."""
+    file: dict[str, Any] = {}
+    problems: list[str] = []
+    path = (folder or Path()) / FILE
+    if path.is_file():
+        try:
+            file = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not TOML: {error}") from error
+        problems += [f"{path}: there is no setting {name!r}" for name in file if name not in BY_NAME]
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        flag = flags.get(setting.name)
+        if flag not in (None, ()):
+            raw, source = flag, setting.flag
+        elif environ.get(setting.variable):
+            text = environ[setting.variable]
+            raw, source = (text.split(",") if setting.many else text), setting.variable
+        elif setting.name in file:
+            raw, source = file[setting.name], f"{path}: {setting.name}"
+        else:
+            continue
+        try:
+            if setting.many:
+                many = raw if isinstance(raw, list | tuple) else [raw]
+                values[setting.name] = tuple(setting.check(each) for each in many if str(each).strip())
+            else:
+                values[setting.name] = setting.check(raw)
+            sources[setting.name] = source
+        except (ValueError, TypeError) as error:
+            shown = "it" if setting.secret else repr(raw)
+            problems.append(f"{source}: {shown} is not valid: {error}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings = Settings(**values)
+    settings.source.update(sources)
+    return settings
+
+
+def networks(texts: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(each) for each in texts)

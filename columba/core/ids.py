@@ -22,6 +22,10 @@ class Ids:
         self._clock = clock
         self._last = 0
 
+    @property
+    def node(self) -> int:
+        return self._node >> 12
+
     def renumber(self, node: int) -> None:
         self._node = (node & 1023) << 12
 

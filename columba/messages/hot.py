@@ -21,7 +21,6 @@ from columba.http.body import decode
 from columba.http.problems import internal, send_problem
 from columba.http.wire import Disconnected, idempotency_key, read_body, send_answer
 from columba.messages.shapes import BatchDefaults, CheckedMessage, NewBatch, NewMessage, country
-from columba.store import StoreUnavailable
 
 BODY_LIMIT = 256 * 1024
 BATCH_LIMIT = 16 * 1024 * 1024
@@ -91,9 +90,6 @@ class Hot:
         except Refusal as refusal:
             code = refusal.kind.http
             await send_problem(send, refusal, request_id, lines[3:])
-        except StoreUnavailable:
-            code = 503
-            await send_problem(send, Refusal("store_unavailable", retry_after=2), request_id)
         except Disconnected:
             code = 499
         except Exception as error:

@@ -16,13 +16,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
+from columba.errors import Refusal
+
 from .sql import Row, Statement
 
 Results = list[list[Row]]
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Refusal):
     """The database can't be written or reached just now. What was asked for may be tried again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("store_unavailable", retry_after=2)
+        self.why = why
 
 
 class Step(NamedTuple):

@@ -1,0 +1,5 @@
+"""`python -m columba`."""
+
+from columba.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""`columba serve`: one process of the platform, until it is told to stop."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+import sys
+from types import FrameType
+
+import click
+import structlog
+
+from columba.cli.options import Settings, with_settings
+from columba.settings import SETTINGS
+from columba.store import StoreRefused, StoreUnavailable
+from columba.vault import VaultError
+
+
+@click.command()
+@with_settings(*(setting.name for setting in SETTINGS))
+def serve(settings: Settings) -> None:
+    """Serve the API, the lanes and the webhooks.
+
+    SQLite in the data folder is used unless a PostgreSQL URL is given. The first start makes an account and prints a
+    live and a test key, once.
+    """
+    import uvloop
+
+    from columba import logs
+
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        listening = listen(settings.host, settings.port)
+        uvloop.run(_serve(settings, listening))
+    except (StoreRefused, VaultError) as error:
+        sys.exit(f"columba: {error}")
+    except StoreUnavailable as error:
+        sys.exit(f"columba: the store can't be used: {error.why}")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket to serve on, before anything else is started."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"columba: port {port} is taken on {host}: choose another with --port, or stop what has it.")
+        sys.exit(f"columba: can't listen on {host} port {port}: {error.strerror}. Check --host and --port.")
+    return listening
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from columba.app import App
+
+    app = App(settings)
+
+    class Server(uvicorn.Server):
+        """Ends the streams before it waits for the connections."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.stopping.set()
+            super().handle_exit(sig, frame)
+
+        @contextlib.contextmanager  # type: ignore[override]
+        def capture_signals(self):  # type: ignore[no-untyped-def]
+            """A signal that stopped us is not raised again: stopping when asked is a success."""
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, self.handle_exit)
+            yield
+
+    await app.start()
+    try:
+        config = uvicorn.Config(
+            app.asgi,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            backlog=2048,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+        server = Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        if server.started:
+            await app.welcome(listening.getsockname()[1])
+        await serving
+    finally:
+        await app.stop()
+        structlog.get_logger().info("stopped")

@@ -1,0 +1,33 @@
+"""What tests share: PostgreSQL, one server a run and an empty database a test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import engines
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Postgres]:
+    """The run's server, the same for all of its processes: `url(database)`, `database()`, `query(sql)`."""
+    folder: Path = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each has a folder of its own in the run's
+        folder = folder.parent
+    with engines.shared_postgres(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: engines.Postgres) -> Iterator[str]:
+    """A new empty database, dropped after the test."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[engines.Postgres]:
+    """A server that the test may stop, kill and start again. For one that is really on a disk: `engines.postgres()`."""
+    with engines.postgres(memory=True) as server:
+        yield server
