@@ -17,7 +17,7 @@ from columba.core.lanes import Lanes
 from columba.core.model import Event, Extra, Message
 from columba.errors import FieldError, Refusal
 from columba.numbers import NumberError, normalise, sender
-from columba.store import Step, Store, plan
+from columba.store import Results, Step, Store, plan
 from columba.text import check, encoding_of, segments_of, smart
 
 SQL = events.SQL
@@ -69,6 +69,60 @@ class Repeated(Exception):
     """The Idempotency-Key was taken before: the answer is the first one's."""
 
 
+class Examined(NamedTuple):
+    """A submission as it would be sent, and every problem that it has."""
+
+    to: str
+    sender: str
+    text: str | None
+    encoding: int
+    segments: int
+    due_at: int
+    problems: list[FieldError]
+
+
+def examine(asked: Submission, default_country: str | None, now: int) -> Examined:
+    """What a submission comes to by itself."""
+    problems: list[FieldError] = []
+    to = sent_from = ""
+    try:
+        to = normalise(asked.to, default_country)
+    except NumberError as error:
+        problems.append(FieldError("to", "invalid_number", error.detail))
+    if asked.sender is not None:
+        try:
+            sent_from = sender(asked.sender).value
+        except NumberError as error:
+            problems.append(FieldError("from", "invalid_sender", error.detail))
+    text = asked.text
+    encoding, segments = 0, 1
+    if text:
+        wrong = check(text, 1)
+        if wrong:
+            index, reason = wrong[0]
+            problems.append(FieldError("text", "invalid_text", f"character {index + 1}: {reason}"))
+        else:
+            if encoding_of(text) != "gsm7":
+                if asked.smart:
+                    text = smart(text)
+                encoding = 0 if encoding_of(text) == "gsm7" else 1
+            segments = segments_of(text)
+            if segments > MOST_SEGMENTS:
+                problems.append(
+                    FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
+                )
+    elif not asked.media:
+        problems.append(FieldError("text", "required", "a message needs text, media or a template"))
+    due = now
+    if asked.send_at is not None:
+        if asked.send_at <= now:
+            problems.append(FieldError("send_at", "invalid_time", "it is in the past"))
+        elif asked.send_at > now + MOST_AHEAD_MS:
+            problems.append(FieldError("send_at", "invalid_time", "it is more than a year ahead"))
+        due = asked.send_at
+    return Examined(to, sent_from, text, encoding, segments, due, problems)
+
+
 class Accept:
     def __init__(
         self,
@@ -91,47 +145,12 @@ class Accept:
         self._route = route
         self._gates = gates
         self._callbacks = callbacks
+        self._asked_last: tuple[Results, set[int], set[int]] = ([], set(), set())
 
     def prepare(self, caller: Caller, asked: Submission, batch_id: int | None = None) -> Message | Refusal:
         """Everything that needs no store. A Refusal with every problem that there is, never the first alone."""
-        problems: list[FieldError] = []
         now = self._clock()
-        to = sent_from = ""
-        try:
-            to = normalise(asked.to, caller.default_country)
-        except NumberError as error:
-            problems.append(FieldError("to", "invalid_number", error.detail))
-        if asked.sender is not None:
-            try:
-                sent_from = sender(asked.sender).value
-            except NumberError as error:
-                problems.append(FieldError("from", "invalid_sender", error.detail))
-        text = asked.text
-        encoding, segments = 0, 1
-        if text:
-            wrong = check(text, 1)
-            if wrong:
-                index, reason = wrong[0]
-                problems.append(FieldError("text", "invalid_text", f"character {index + 1}: {reason}"))
-            else:
-                if encoding_of(text) != "gsm7":
-                    if asked.smart:
-                        text = smart(text)
-                    encoding = 0 if encoding_of(text) == "gsm7" else 1
-                segments = segments_of(text)
-                if segments > MOST_SEGMENTS:
-                    problems.append(
-                        FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
-                    )
-        elif not asked.media:
-            problems.append(FieldError("text", "required", "a message needs text, media or a template"))
-        due = now
-        if asked.send_at is not None:
-            if asked.send_at <= now:
-                problems.append(FieldError("send_at", "invalid_time", "it is in the past"))
-            elif asked.send_at > now + MOST_AHEAD_MS:
-                problems.append(FieldError("send_at", "invalid_time", "it is more than a year ahead"))
-            due = asked.send_at
+        to, sent_from, text, encoding, segments, due, problems = examine(asked, caller.default_country, now)
         if problems:
             return Refusal("invalid_request", errors=problems)
         if asked.tags or asked.metadata or asked.media or asked.callback_url or asked.send_at is not None:
@@ -179,11 +198,11 @@ class Accept:
         steps, happened = self._steps(caller, messages, prepared, batch_id, idempotency)
         results = await self._store.commit(plan(*steps))
         first = 1 if idempotency is not None else 0
-        kept = results[first]
-        if len(kept) < len(messages):
-            if idempotency is not None and not results[0]:
-                raise Repeated
-            there = {row[0] for row in kept}
+        # What came back may be that of many callers: only our own ids count.
+        claimed, there = self._returned(results, first)
+        if idempotency is not None and steps[0].rows[0][0] not in claimed:
+            raise Repeated
+        if not all(message.id in there for message in messages):
             prepared = [
                 each if isinstance(each, Refusal) or each.id in there else Refusal("internal") for each in prepared
             ]
@@ -192,6 +211,13 @@ class Accept:
         self._hand_over(messages)
         self._publisher.published(results[first + 4], happened)
         return prepared
+
+    def _returned(self, results: Results, first: int) -> tuple[set[int], set[int]]:
+        """The claims and the messages that were kept. Callers whose plans were merged ask in turn, all for the same."""
+        if self._asked_last[0] is not results:
+            claimed = {row[0] for row in results[0]} if first else set()
+            self._asked_last = (results, claimed, {row[0] for row in results[first]})
+        return self._asked_last[1:]
 
     def _steps(
         self,
@@ -242,7 +268,7 @@ class Accept:
             Step(SQL["insert_messages"], rows, given=0 if claim else None),
             Step(SQL["insert_bodies"], bodies, given=first),
             Step(SQL["insert_tags"], tags, given=first),
-            *events.steps(made, given=first),
+            *events.steps(made, first + 3, given=first),
         )
         return steps, happened
 

@@ -1,9 +1,12 @@
 -- Statements of the main path. In a step's rows the first column is what `given` and `missing` look at.
 
+-- The first of those that come at once with the same key; in the keys' order, so that processes don't lock each other out.
 -- name: claim_idempotency
 -- rows: ref int, account_id int, mode int, key text, body_hash text, status int, answer text, created_at int
 insert into idempotency (ref, account_id, mode, key, body_hash, status, answer, created_at)
-select ref, account_id, mode, key, body_hash, status, answer, created_at from {rows} r where true
+select ref, account_id, mode, key, body_hash, status, answer, created_at
+from (select r.*, row_number() over (partition by account_id, mode, key order by ref) as nth from {rows} r) r
+where nth = 1 order by account_id, mode, key
 on conflict (account_id, mode, key) do update set ref = excluded.ref, body_hash = excluded.body_hash,
   status = excluded.status, answer = excluded.answer, created_at = excluded.created_at
   where idempotency.created_at < excluded.created_at - 86400000
@@ -52,19 +55,25 @@ insert into events (subject, id, account_id, mode, type, at, data)
 select subject, id, account_id, mode, type, at, data from {rows} r
 
 -- The deliveries of events: what subscriptions there are decides, in the same transaction.
--- name: insert_deliveries
+-- name: find_deliveries
 -- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
-insert into deliveries (endpoint_id, event_id, due_at, updated_at)
-select s.endpoint_id, r.id, r.at, r.at from {rows} r
+-- gives: event_id, endpoint_id, at
+select r.id as event_id, s.endpoint_id, r.at from {rows} r
 join subscriptions s on s.account_id = r.account_id and s.mode = r.mode and s.type = r.type
 union all
-select r.callback, r.id, r.at, r.at from {rows} r where r.callback is not null
+select r.id, r.callback, r.at from {rows} r where r.callback is not null
+
+-- name: insert_deliveries
+-- rows: event_id int, endpoint_id int, at int
+insert into deliveries (endpoint_id, event_id, due_at, updated_at)
+select endpoint_id, event_id, at, at from {rows} r where true
 on conflict (endpoint_id, event_id) do nothing
-returning event_id, endpoint_id
 
 -- What a delivery shows, for events that were made in the store.
 -- name: delivered_events
 -- rows: event_id int, endpoint_id int
+-- gives: event_id, type, at, data, id, account_id, mode, direction, class, lane, to_addr, from_addr, text, encoding
+-- gives: segments, status, due_at, expires_at, updated_at, attempts, batch_id, error, carrier_code, extra
 select r.event_id, e.type, e.at, e.data,
   m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
@@ -80,6 +89,7 @@ from {rows} r join messages m on m.id = r.id join bodies b on b.message_id = m.i
 -- Settling what a lane did. A lane that was lost returns nothing, and nothing of it is settled.
 -- name: fence
 -- rows: lane int, epoch int, token text
+-- gives: id
 select lanes.id from lanes where exists (
   select 1 from {rows} r where r.lane = lanes.id and r.epoch = lanes.epoch and r.token = lanes.token)
 {share}
@@ -126,6 +136,7 @@ where messages.to_addr = r.to_addr and messages.id > r.id and messages.class = r
 -- Receipts that came before the id did. They get the id of an event of now: events are read in the order of their ids.
 -- name: find_parked
 -- rows: lane int, event_id int, carrier_id int, carrier_message_id text
+-- gives: event_id, carrier_id, carrier_message_id, status, error, carrier_code, at
 select r.event_id, p.carrier_id, p.carrier_message_id, p.status, p.error, p.carrier_code, p.at
 from {rows} r
 join parked_receipts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id
@@ -139,6 +150,7 @@ delete from parked_receipts where event_id in (
 -- Receipts. `match` tells which part each is about; what matches nothing is parked.
 -- name: match_receipts
 -- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
+-- gives: event_id, message_id, n, status, error, carrier_code, at
 select r.event_id, p.message_id, p.n, r.status, r.error, r.carrier_code, r.at
 from {rows} r join parts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id
 
@@ -158,13 +170,13 @@ from (select message_id, n, max(status) as status, max(error) as error, max(carr
   from {rows} r group by message_id, n) r
 where parts.message_id = r.message_id and parts.n = r.n and parts.status / 10 < r.status / 10
 
--- The message follows its parts: delivered when all are, failed as soon as one is.
--- name: receipt_messages
+-- The message follows its parts: delivered when all are, failed as soon as one is. What it becomes, if it moves.
+-- name: receipt_outcomes
 -- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int
-update messages set status = x.status, error = x.error, carrier_code = x.carrier_code, updated_at = x.at,
-  last_event = x.event_id
+-- gives: id, event_id, account_id, mode, status, at, data, callback, error, carrier_code
+select y.id, y.event_id, y.account_id, y.mode, y.status, y.at, null as data, y.callback, y.error, y.carrier_code
 from (
-  select m.id, x.event_id, x.at,
+  select m.id, x.event_id, m.account_id, m.mode, x.at, m.callback, m.status as was,
     case when m.segments = 1 or x.worst > 50 then x.worst
       when (select count(*) from parts p where p.message_id = m.id and p.status = 50) = m.segments then 50
       else 0 end as status,
@@ -173,7 +185,13 @@ from (
     select r.message_id, max(r.event_id) as event_id, max(r.at) as at, max(r.status) as worst, max(r.error) as error,
       max(r.carrier_code) as carrier_code
     from {rows} r group by r.message_id) x
-  join messages m on m.id = x.message_id) x
-where messages.id = x.id and messages.status / 10 < x.status / 10
-returning messages.id, messages.last_event, messages.account_id, messages.mode, messages.status, messages.updated_at, null, messages.callback
+  join messages m on m.id = x.message_id
+  {lock m}) y
+where y.was / 10 < y.status / 10
 
+-- name: receipt_messages
+-- rows: id int, event_id int, account_id int, mode int, status int, at int, data text, callback int, error text
+-- rows: carrier_code text
+update messages set status = r.status, error = r.error, carrier_code = r.carrier_code, updated_at = r.at,
+  last_event = r.event_id
+from {rows} r where messages.id = r.id

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from columba.core.model import Event, Message, message_of
-from columba.store import Results, Row, Step, statements
+from columba.store import Row, Step, statements
 
 SQL = statements(Path(__file__).with_name("core.sql"))
 
@@ -24,11 +24,17 @@ def row(event: Event, callback: int | None = None) -> Row:
     return (event.subject, event.id, event.account_id, event.mode, event.type, event.at, data, callback)
 
 
-def steps(rows: Sequence[Row], *, given: int | None = None, feed: int | None = None) -> tuple[Step, Step]:
-    """Write events and find their deliveries. The second step returns (event_id, endpoint_id)."""
+def steps(
+    rows: Sequence[Row], at: int, *, given: int | None = None, feed: int | None = None
+) -> tuple[Step, Step, Step]:
+    """Write events and their deliveries; `at` is the place of the first step in the plan.
+
+    The second step, at + 1, gives (event_id, endpoint_id, at) of the deliveries.
+    """
     return (
         Step(SQL["insert_events"], rows, given=given, feed=feed),
-        Step(SQL["insert_deliveries"], rows, given=given, feed=feed),
+        Step(SQL["find_deliveries"], rows, given=given, feed=feed),
+        Step(SQL["insert_deliveries"], feed=at + 1),
     )
 
 
@@ -59,15 +65,10 @@ class Publisher:
         self.on_events: list[Callable[[], None]] = []
 
     def published(self, made: Iterable[Row], events: dict[int, Event]) -> None:
-        """`made` are (event_id, endpoint_id) rows; `events` those that they are about."""
-        pairs = [(int(endpoint_id), events[event_id]) for event_id, endpoint_id in made if event_id in events]
+        """`made` are rows of (event_id, endpoint_id, ...); `events` those that they are about."""
+        pairs = [(int(row[1]), events[row[0]]) for row in made if row[0] in events]
         if pairs:
             for deliver in self.on_deliveries:
                 deliver(pairs)
         for told in self.on_events:
             told()
-
-
-def delivered(results: Results, deliveries: int, payloads: int) -> tuple[list[Row], dict[int, Event]]:
-    """What a plan made whose events were written by the store itself."""
-    return results[deliveries], from_store(results[payloads])

@@ -4,11 +4,13 @@ A receipt is matched to its part by the carrier's id; one that comes before its 
 and is taken by the plan that settles the part. A status never goes backwards, so what comes twice or late does nothing.
 """
 
-from collections.abc import Callable, Container, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import Any
 
 from columba.core import events, model, status
 from columba.core.contract import Carrier, Inbound, Receipt
+from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.model import Extra, Message
 from columba.numbers import NumberError, normalise
@@ -19,6 +21,13 @@ SQL = events.SQL
 PARKED_MS = 72 * 3_600_000
 
 Follower = Callable[[Sequence[Message]], Sequence[Step]]
+
+
+class _Told(asyncio.Future[None]):
+    """Shared by those whose receipts are in one plan: one that is canceled must not cancel the others."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        return False
 
 
 class Receive:
@@ -35,27 +44,48 @@ class Receive:
         self._clock = clock
         self._publisher = publisher
         self._followers = followers
+        self._gather: Gather[tuple[int, Receipt]] = Gather(store, self._flush)
+        self._told: _Told | None = None
+        self._recording: set[asyncio.Task[None]] = set()
         self.finals: dict[str, int] = {}
         self.received = 0
 
     # Receipts
 
-    async def receipts(self, carrier: Carrier, receipts: Iterable[Receipt]) -> None:
-        """Record what a carrier says of parts. Returns once it is durable."""
+    def receipts(self, carrier: Carrier, receipts: Iterable[Receipt]) -> Awaitable[None]:
+        """Record what a carrier says of parts. Durable when it returns; those of one moment share a plan."""
+        told = self._told
+        if told is None:
+            told = self._told = _Told(loop=asyncio.get_running_loop())
+        self._gather.add((carrier.id, each) for each in receipts)
+        return told
+
+    def _flush(self, gathered: list[tuple[int, Receipt]]) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            task = asyncio.get_running_loop().create_task(self._record(gathered, told))
+            self._recording.add(task)
+            task.add_done_callback(self._recording.discard)
+
+    async def _record(self, gathered: list[tuple[int, Receipt]], told: "_Told") -> None:
         rows = [
-            (self._ids(), carrier.id, each.carrier_message_id, each.status, each.error, each.code, each.at)
-            for each in receipts
+            (self._ids(), carrier_id, each.carrier_message_id, each.status, each.error, each.code, each.at)
+            for carrier_id, each in gathered
         ]
-        if not rows:
-            return
-        results = await self._store.commit(
-            plan(
-                Step(SQL["match_receipts"], rows),
-                Step(SQL["park_receipts"], rows, missing=0),
-                *_advance(match=0, first=2),
+        try:
+            results = await self._store.commit(
+                plan(
+                    Step(SQL["match_receipts"], rows),
+                    Step(SQL["park_receipts"], rows, missing=0),
+                    *_advance(match=0, first=2),
+                )
             )
-        )
+        except Exception as error:
+            told.set_exception(error)
+            told.exception()
+            return
         self._published(results, 2, {row[0] for row in rows})
+        told.set_result(None)
 
     def parked_steps(self, after: int) -> tuple[Step, ...]:
         """For the plan that settles parts: what to do with the parked receipts that step `after` found."""
@@ -71,7 +101,7 @@ class Receive:
 
     def _published(self, results: Results, first: int, mine: Container[int]) -> None:
         """Tell of what was made. Results may be shared with other callers: `mine` are the event ids of this one."""
-        _, moved, _, made, payloads = results[first : first + 5]
+        _, moved, _, _, made, _, payloads = results[first : first + 7]
         moved = [row for row in moved if row[1] in mine]
         if not moved:
             return
@@ -124,7 +154,7 @@ class Receive:
                 Step(SQL["insert_messages"], rows),
                 Step(SQL["insert_bodies"], bodies, given=0),
                 Step(SQL["insert_parts"], parts, given=0),
-                *events.steps(made, given=0),
+                *events.steps(made, 3, given=0),
                 *(step for follow in self._followers for step in follow(messages)),
             )
         )
@@ -134,12 +164,13 @@ class Receive:
 
 
 def _advance(match: int, first: int) -> tuple[Step, ...]:
-    """Five steps, the first of which stands at `first`: parts, their messages, events, deliveries, what those show."""
+    """Seven steps from the place `first` on: parts, what their messages become, events, deliveries, what those show."""
     return (
         Step(SQL["receipt_parts"], feed=match),
-        Step(SQL["receipt_messages"], feed=match),
-        *events.steps((), feed=first + 1),
-        Step(SQL["delivered_events"], feed=first + 3),
+        Step(SQL["receipt_outcomes"], feed=match),
+        Step(SQL["receipt_messages"], feed=first + 1),
+        *events.steps((), first + 3, feed=first + 1),
+        Step(SQL["delivered_events"], feed=first + 4),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from columba.core import events, status
+from columba.core.gather import Gather
 from columba.core.contract import Air, Carrier, Outcome, Part, Session
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
@@ -80,8 +81,7 @@ class Sending:
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[int, Session] = {}
         self._carrier_of: dict[int, Carrier] = {}
-        self._down: dict[int, list[Flight]] = {}
-        self._flushing = False
+        self._down: Gather[tuple[Lane, Flight]] = Gather(store, self._flush)
         self._closing: set[asyncio.Task[None]] = set()
         self.states: dict[int, tuple[bool, str]] = {}
 
@@ -118,7 +118,6 @@ class Sending:
     def closed(self, lane: Lane) -> None:
         session = self._sessions.pop(lane.id, None)
         self._carrier_of.pop(lane.id, None)
-        self._down.pop(lane.id, None)
         self.states.pop(lane.id, None)
         if session is not None:
             task = self._loop.create_task(session.close())
@@ -162,7 +161,7 @@ class Sending:
             rows.append((message.id, now, event.id))
             made.append(events.row(event, message.callback))
             happened[event.id] = event
-        results = await self._store.commit(plan(Step(SQL["release"], rows), *events.steps(made, given=0)))
+        results = await self._store.commit(plan(Step(SQL["release"], rows), *events.steps(made, 1, given=0)))
         released = {row[0] for row in results[0]}
         for message in messages:
             if message.id in released:
@@ -279,18 +278,15 @@ class Sending:
         if lane.gone:
             return
         lane.landed(flight.message.cost)
-        self._down.setdefault(lane.id, []).append(flight)
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush, lane._lanes)
+        self._down.add(((lane, flight),))
 
-    def _flush(self, lanes: Lanes) -> None:
-        self._flushing = False
-        down, self._down = self._down, {}
-        for lane_id, flights in down.items():
-            lane = lanes.owned.get(lane_id)
-            if lane is not None:
-                lanes.spawn(self._settle(lane, flights))
+    def _flush(self, down: list[tuple[Lane, Flight]]) -> None:
+        by_lane: dict[Lane, list[Flight]] = {}
+        for lane, flight in down:
+            by_lane.setdefault(lane, []).append(flight)
+        for lane, flights in by_lane.items():
+            if not lane.gone:
+                lane._lanes.spawn(self._settle(lane, flights))
 
     def _judge(self, lane: Lane, flight: Flight, now: int) -> Verdict:
         message = flight.message
@@ -378,10 +374,10 @@ class Sending:
             Step(CORE["postpone_messages"], later, 0),
             Step(CORE["hold_back"], behind, 0),
             Step(SQL["unmark_parts"], unmark, 0),
-            *events.steps(made, given=2),
+            *events.steps(made, 6, given=2),
             # Receipts that came before the id did.
             Step(CORE["find_parked"], landed, 0),
-            *self._receive.parked_steps(after=8),
+            *self._receive.parked_steps(after=9),
         )
         results = await self._durably(lane, a_plan)
         if results is None:
@@ -393,7 +389,7 @@ class Sending:
         for message, due_at in retried:
             lane.retry(message, due_at)
         self._publisher.published(results[7], happened)
-        self._receive.parked_published(results, 8, {row[1] for row in landed})
+        self._receive.parked_published(results, 9, {row[1] for row in landed})
 
     async def _durably(self, lane: Lane, a_plan: Any) -> Any:
         """Commit, however long the store is away; None once the lane is lost."""
@@ -418,7 +414,7 @@ class Sending:
         row = (message.lane, message.id, to, message.attempts, message.due_at, now, event.id, error, None)
         steps = [
             Step(CORE["end_messages"], [row]),
-            *events.steps([events.row(event, message.callback)], given=0),
+            *events.steps([events.row(event, message.callback)], 1, given=0),
         ]
         results = await self._store.commit(plan(*steps))
         if not results[0]:

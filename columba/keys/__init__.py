@@ -1,14 +1,19 @@
 """Accounts and their API keys: made, shown once, rotated with an overlap, revoked within a second everywhere.
 
 Owns the tables accounts and keys and the snapshot by which every request is checked. A key is a random secret of which
-only the SHA-256 is kept: enough for 190 random bits, and quick.
+only the SHA-256 is kept: enough for 190 random bits, and quick. Secrets are found by that hash, so no comparison takes
+longer the more of a secret is guessed. Fails with StoreUnavailable alone.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from columba.core import ids, status
 from columba.core.snapshots import Snapshots
@@ -17,6 +22,7 @@ from columba.store import Step, Store, plan, statements
 SQL = statements(Path(__file__).with_name("keys.sql"))
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_LENGTH = 32
+NEVER: Final = (1 << 63) - 1  # ms
 
 # What a key may be limited to. `*` is everything; `messages:*` both of a kind.
 SCOPES: Mapping[str, str] = {
@@ -39,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """Also what endpoints know of their caller."""
+    """Also what endpoints know of their caller. `named` is how its scopes were asked for, `scopes` what they come to."""
 
     id: int
     account_id: int
@@ -47,6 +53,7 @@ class Key(msgspec.Struct, frozen=True):
     name: str
     secret_hash: str
     hint: str
+    named: tuple[str, ...]
     scopes: frozenset[str]
     settings: Settings
     created_at: int
@@ -59,6 +66,17 @@ class Key(msgspec.Struct, frozen=True):
     def key_id(self) -> str:
         return ids.show("key", self.id)
 
+    def good_until(self, digest: str) -> int:
+        """When the secret with this hash (or beginning of one) stops being good for this key, in ms; 0 if it never is."""
+        if self.revoked_at is not None:
+            return 0
+        end = NEVER if self.expires_at is None else self.expires_at
+        if self.secret_hash.startswith(digest):
+            return end
+        if self.previous_hash is not None and self.previous_hash.startswith(digest):
+            return min(end, self.previous_until or 0)
+        return 0
+
 
 class Account(msgspec.Struct, frozen=True):
     id: int
@@ -68,13 +86,13 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def expand(scopes: Sequence[str]) -> frozenset[str]:
-    """The scopes that a list stands for; none named is all."""
+    """The scopes that a list stands for; none named is all. One that is not known stands for itself: it opens nothing."""
     if not scopes or "*" in scopes:
         return ALL_SCOPES
-    found = {scope for scope in scopes if scope in SCOPES}
+    found: set[str] = set()
     for scope in scopes:
-        if scope.endswith(":*"):
-            found |= {each for each in SCOPES if each.startswith(scope[:-1])}
+        family = {each for each in SCOPES if scope.endswith(":*") and each.startswith(scope[:-1])}
+        found |= family or {scope}
     return frozenset(found)
 
 
@@ -95,27 +113,36 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+@lru_cache(maxsize=1024)  # most keys have the scopes and settings of many others
+def _scopes(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    named = msgspec.json.decode(text, type=tuple[str, ...])
+    return named, expand(named)
+
+
+@lru_cache(maxsize=1024)
+def _settings(text: str) -> Settings:
+    return msgspec.json.decode(text, type=Settings)
+
+
 class Keys:
     """The keys in memory, and the changes to them."""
 
     def __init__(self, store: Store, snapshots: Snapshots, clock: Callable[[], int]) -> None:
-        self.all: Mapping[int, Key] = {}
+        self.all: Mapping[int, Key] = {}  # replaced as a whole, whenever a key or an account has changed
         self.accounts: Mapping[int, Account] = {}
         self._by_hash: dict[str, Key] = {}
-        self._by_header: dict[bytes, Key] = {}
         self._store = store
         self._snapshots = snapshots
         self._clock = clock
+        self._turn = asyncio.Lock()
         snapshots.on("keys", self._load)
 
     async def _load(self) -> None:
         found: dict[int, Key] = {}
         by_hash: dict[str, Key] = {}
         for row in await self._store.read(SQL["keys"]):
-            key = Key(
-                row[0], row[1], row[2], row[3], row[4], row[5], expand(msgspec.json.decode(row[6])),
-                msgspec.json.decode(row[7], type=Settings), *row[8:],
-            )  # fmt: skip
+            named, scopes = _scopes(row[6])
+            key = Key(row[0], row[1], row[2], row[3], row[4], row[5], named, scopes, _settings(row[7]), *row[8:])
             found[key.id] = key
             by_hash[key.secret_hash] = key
             if key.previous_hash is not None:
@@ -124,69 +151,73 @@ class Keys:
             row[0]: Account(row[0], row[1], msgspec.json.decode(row[2]), row[3])
             for row in await self._store.read(SQL["accounts"])
         }
-        self.all = found
         self._by_hash = by_hash
-        self._by_header = {}
+        self.all = found
+
+    def find(self, digest: str) -> Key | None:
+        """The key with the secret of this hash, good or not."""
+        return self._by_hash.get(digest)
 
     def check(self, secret: str) -> Key | None:
         """The key with this secret, if it is good now."""
         digest = hash_of(secret)
         key = self._by_hash.get(digest)
-        return key if key is not None and self.is_good(key, digest) else None
-
-    def bearer(self, header: bytes) -> Key | None:
-        """The key of an Authorization header that is exactly `Bearer ck_...`: the hot path's short cut."""
-        key = self._by_header.get(header)
-        if key is not None:
-            now = self._clock()
-            if (key.expires_at is None or now < key.expires_at) and key.previous_hash is None:
-                return key
-        if not header.startswith(b"Bearer ck_"):
-            return None
-        key = self.check(header[7:].decode("latin-1"))
-        if key is not None and len(self._by_header) < 10_000:
-            self._by_header[header] = key
-        return key
-
-    def is_good(self, key: Key, digest: str) -> bool:
-        now = self._clock()
-        if key.revoked_at is not None or (key.expires_at is not None and now >= key.expires_at):
-            return False
-        return digest == key.secret_hash or (digest == key.previous_hash and now < (key.previous_until or 0))
+        return key if key is not None and self._clock() < key.good_until(digest) else None
 
     async def first_account(self, an_id: int, name: str) -> bool:
         """Make the account of a new installation; False when there is one already."""
-        results = await self._store.commit(
-            plan(Step(SQL["first_account"], [(an_id, name, self._clock())]), self._snapshots.bump("keys"))
+        # The bump goes first: its row's lock makes processes that start together take turns.
+        return an_id in await self._change(
+            self._snapshots.bump("keys"), Step(SQL["first_account"], [(an_id, name, self._clock())])
         )
-        await self._snapshots.changed()
-        return bool(results[0])
 
     async def create(
         self, an_id: int, account_id: int, mode: int, name: str, scopes: Sequence[str], secret: str,
         expires_at: int | None = None, settings: Settings | None = None,
     ) -> Key:  # fmt: skip
         row = (
-            an_id, account_id, mode, name, hash_of(secret), secret[-4:], _text(list(scopes)),
+            an_id, account_id, mode, name, hash_of(secret), secret[-4:], _text(scopes),
             _text(settings or Settings()), self._clock(), expires_at,
         )  # fmt: skip
-        await self._store.commit(plan(Step(SQL["insert_key"], [row]), self._snapshots.bump("keys")))
-        await self._snapshots.changed()
+        await self._change(Step(SQL["insert_key"], [row]), self._snapshots.bump("keys"))
         return self.all[an_id]
 
     async def revoke(self, an_id: int) -> bool:
-        results = await self._store.commit(
-            plan(Step(SQL["revoke_key"], [(an_id, self._clock())]), self._snapshots.bump("keys"))
-        )
-        await self._snapshots.changed()
-        return bool(results[0])
+        """End a key and both of its secrets; False when it was revoked before."""
+        row = (an_id, self._clock())
+        return an_id in await self._change(Step(SQL["revoke_key"], [row]), self._snapshots.bump("keys"))
 
     async def rotate(self, an_id: int, secret: str, overlap_s: int) -> bool:
-        """A new secret; the old one is good for a while longer."""
+        """A new secret; the old one is good for a while longer. False when the key was revoked."""
         row = (an_id, hash_of(secret), secret[-4:], self._clock() + overlap_s * 1000)
-        results = await self._store.commit(plan(Step(SQL["rotate_key"], [row]), self._snapshots.bump("keys")))
+        return an_id in await self._change(Step(SQL["rotate_key"], [row]), self._snapshots.bump("keys"))
+
+    async def update(
+        self,
+        an_id: int,
+        *,
+        name: str | UnsetType = UNSET,
+        scopes: Sequence[str] | UnsetType = UNSET,
+        settings: Settings | UnsetType = UNSET,
+        expires_at: int | None | UnsetType = UNSET,
+    ) -> bool:
+        """Change what is given and nothing else. False when the key was revoked."""
+        row = (
+            an_id,
+            None if name is UNSET else name,
+            None if scopes is UNSET else _text(scopes),
+            None if settings is UNSET else _text(settings),
+            int(expires_at is not UNSET),
+            None if expires_at is UNSET else expires_at,
+        )
+        return an_id in await self._change(Step(SQL["update_key"], [row]), self._snapshots.bump("keys"))
+
+    async def _change(self, *steps: Step) -> set[int]:
+        """Commit it, and have it in force here when this returns; the ids that it returned."""
+        async with self._turn:  # of two changes to one key in one statement, only one would be made
+            results = await self._store.commit(plan(*steps))
         await self._snapshots.changed()
-        return bool(results[0])
+        return {row[0] for rows in results for row in rows}
 
 
 def _text(value: object) -> str:

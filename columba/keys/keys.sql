@@ -21,10 +21,14 @@ update keys set previous_hash = keys.secret_hash, previous_until = r.previous_un
 from {rows} r where keys.id = r.id and keys.revoked_at is null
 returning keys.id
 
+-- What is null stays as it is; an expiry may be set to null, so it has its own word.
 -- name: update_key
--- rows: id int, name text, scopes text, settings text, expires_at int
-update keys set name = r.name, scopes = r.scopes, settings = r.settings, expires_at = r.expires_at
-from {rows} r where keys.id = r.id returning keys.id
+-- rows: id int, name text, scopes text, settings text, expiry int, expires_at int
+update keys set name = coalesce(r.name, keys.name), scopes = coalesce(r.scopes, keys.scopes),
+  settings = coalesce(r.settings, keys.settings),
+  expires_at = case when r.expiry = 1 then r.expires_at else keys.expires_at end
+from {rows} r where keys.id = r.id and keys.revoked_at is null
+returning keys.id
 
 -- name: accounts
 select id, name, settings, created_at from accounts order by id
@@ -35,3 +39,38 @@ select id, name, settings, created_at from accounts order by id
 insert into accounts (id, name, created_at)
 select id, name, at from {rows} r where not exists (select 1 from accounts)
 returning id
+
+-- Idempotency-Keys of the API: the first of those that come at once with the same key; in the keys' order, so that
+-- processes don't lock each other out. An answer that has not come within a minute is no longer waited for.
+-- name: claim_repeat
+-- rows: ref int, account_id int, mode int, key text, body_hash text, at int
+insert into idempotency (ref, account_id, mode, key, body_hash, created_at)
+select ref, account_id, mode, key, body_hash, at
+from (select r.*, row_number() over (partition by account_id, mode, key order by ref) as nth from {rows} r) r
+where nth = 1 order by account_id, mode, key
+on conflict (account_id, mode, key) do update set ref = excluded.ref, body_hash = excluded.body_hash, status = null,
+  answer = null, created_at = excluded.created_at
+  where idempotency.created_at <= excluded.created_at - 86400000
+    or (idempotency.status is null and idempotency.created_at <= excluded.created_at - 60000)
+returning ref
+
+-- name: find_repeat
+select body_hash, status, answer from idempotency
+where account_id = :account_id and mode = :mode and key = :key and created_at > :since
+
+-- name: finish_repeat
+-- rows: ref int, account_id int, mode int, key text, status int, answer text
+update idempotency set status = r.status, answer = r.answer from {rows} r
+where idempotency.account_id = r.account_id and idempotency.mode = r.mode and idempotency.key = r.key
+  and idempotency.ref = r.ref
+
+-- name: abandon_repeat
+-- rows: ref int, account_id int, mode int, key text
+delete from idempotency where (account_id, mode, key, ref) in (select account_id, mode, key, ref from {rows} r)
+
+-- name: sweep_repeats
+-- rows: before int, most int
+delete from idempotency where (account_id, mode, key) in (
+  select i.account_id, i.mode, i.key from idempotency i where i.created_at <= (select min(before) from {rows} r)
+  order by i.created_at limit (select min(most) from {rows} r) {skip_locked})
+returning ref

@@ -8,12 +8,14 @@ is known by the first column of its rows. A later step may be held to an earlier
 - `feed=k`: the rows *are* what step k returned.
 
 A step without rows is skipped. Plans of the same shape that wait at the same moment are merged: one transaction, one
-statement a step, one future for all. Owns no connection: an engine gives `execute`. When a merged transaction fails
+statement a step, one future for all. Owns no connection: an engine takes groups, runs them, says what came of it. When a merged transaction fails
 for a reason that may lie in one plan, each plan is run alone, so that one bad row fails its own caller only.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 from columba.errors import Refusal
@@ -73,7 +75,9 @@ class _Outcome(asyncio.Future[Results]):
         return False
 
 
-class _Group:
+class Group:
+    """Plans of one shape that are committed together, and the future that their callers share."""
+
     __slots__ = ("outcome", "plans", "size")
 
     def __init__(self, outcome: _Outcome) -> None:
@@ -85,114 +89,119 @@ class _Group:
         if len(self.plans) == 1:
             return self.plans[0]
         steps = [
-            step._replace(rows=[row for each in self.plans for row in each.steps[i].rows])
-            if step.feed is None
-            else step
+            step if step.feed is not None else step._replace(rows=[row for each in self.plans for row in each.steps[i][1]])
             for i, step in enumerate(self.plans[0].steps)
         ]
         return Plan(steps, self.plans[0].shape, self.size)
 
 
-Execute = Callable[[Sequence[Plan]], Awaitable[list[Results]]]
+Outcome = Results | Exception
+Attempts = Generator[Sequence[Plan], list[Results] | Exception, list[Outcome]]
+
+
+def attempts(groups: Sequence[Group]) -> Attempts:
+    """What to run so that all groups get their outcome: yields plans, is sent what running them came to."""
+    came = yield [group.merged() for group in groups]
+    if not isinstance(came, Exception):
+        return list(came)
+    if isinstance(came, StoreUnavailable):
+        return [came for _ in groups]
+    outcomes: list[Outcome] = []
+    for group in groups:
+        outcomes.append((yield from _one_by_one(group)))
+    return outcomes
+
+
+def _one_by_one(group: Group) -> Generator[Sequence[Plan], list[Results] | Exception, Outcome]:
+    """A transaction failed for one plan's sake, perhaps: each by itself, in order."""
+    together: Results | None = None
+    failed: Exception = StoreUnavailable("nothing was committed")
+    for each in group.plans:
+        came = yield [each]
+        if isinstance(came, Exception):
+            failed = came
+        elif together is None:
+            together = [list(rows) for rows in came[0]]
+        else:
+            for rows, more in zip(together, came[0], strict=True):
+                rows.extend(more)
+    # Callers look their own rows up by id; those of a failed plan find nothing there.
+    return failed if together is None else together
 
 
 class Journal:
-    """Commits plans in the order in which they came, as many at once as have gathered; no timer."""
+    """Gathers plans until the engine takes them: all that has come meanwhile, in the order in which it came.
+
+    `commit` belongs to the event loop; `take` may be called from the engine's thread. No timer: the commit in progress
+    is the timer.
+    """
 
     def __init__(
-        self, execute: Execute, *, most_rows: int = 20_000, observe: Callable[[int, float], None] | None = None
+        self, bell: Callable[[], None], *, most_rows: int = 20_000, observe: Callable[[int, float], None] | None = None
     ) -> None:
-        self._execute = execute
+        self.backlog = 0  # rows that are not committed yet
+        self._bell = bell
         self._most_rows = most_rows
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._gathering: dict[tuple[Any, ...], _Group] = {}
-        self._waiting: list[dict[tuple[Any, ...], _Group]] = []
+        self._lock = threading.Lock()
+        self._gathering: dict[tuple[Any, ...], Group] = {}
         self._gathered = 0
-        self._wake = asyncio.Event()
+        self._full: deque[list[Group]] = deque()
+        self._idle = True
         self._closing = False
-        self.backlog = 0
-        self._task = self._loop.create_task(self._run(), name="journal")
+        self._empty = asyncio.Event()
 
     def commit(self, a_plan: Plan) -> Awaitable[Results]:
-        """Durable when it returns. Enqueued before it returns the awaitable: plans commit in the order of their calls."""
+        """Durable when it returns. Enqueued at the call: plans commit in the order of their calls."""
         if self._closing:
             raise StoreUnavailable("the store is closed")
-        if self._gathered + a_plan.size > self._most_rows and self._gathered:
-            self._waiting.append(self._gathering)
-            self._gathering = {}
-            self._gathered = 0
-        group = self._gathering.get(a_plan.shape)
-        if group is None:
-            group = self._gathering[a_plan.shape] = _Group(_Outcome(loop=self._loop))
-        group.plans.append(a_plan)
-        group.size += a_plan.size
-        self._gathered += a_plan.size
-        self.backlog += a_plan.size
-        self._wake.set()
-        return group.outcome
-
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            if self._waiting:
-                groups = list(self._waiting.pop(0).values())
-            else:
-                groups = list(self._gathering.values())
+        with self._lock:
+            if self._gathered and self._gathered + a_plan.size > self._most_rows:
+                self._full.append(list(self._gathering.values()))
                 self._gathering = {}
                 self._gathered = 0
-                self._wake.clear()
-            if groups:
-                await self._commit(groups)
-            if self._closing and not self._gathering and not self._waiting:
-                return
+            group = self._gathering.get(a_plan.shape)
+            if group is None:
+                group = self._gathering[a_plan.shape] = Group(_Outcome(loop=self._loop))
+            group.plans.append(a_plan)
+            group.size += a_plan.size
+            self._gathered += a_plan.size
+            idle, self._idle = self._idle, False
+        self.backlog += a_plan.size
+        if idle:
+            self._bell()
+        return group.outcome
 
-    async def _commit(self, groups: list[_Group]) -> None:
-        size = sum(group.size for group in groups)
-        started = self._loop.time()
-        try:
-            results = await self._execute([group.merged() for group in groups])
-        except StoreUnavailable as error:
-            for group in groups:
-                _fail(group.outcome, error)
-        except Exception:
-            for group in groups:
-                await self._alone(group)
-        else:
-            for group, result in zip(groups, results, strict=True):
-                group.outcome.set_result(result)
+    def take(self) -> list[Group]:
+        """What is to be committed next; nothing when there is nothing (then `bell` rings with the next plan)."""
+        with self._lock:
+            if self._full:
+                return self._full.popleft()
+            groups = list(self._gathering.values())
+            self._gathering = {}
+            self._gathered = 0
+            self._idle = not groups
+            return groups
+
+    def done(self, groups: Sequence[Group], outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Tell the callers."""
+        size = 0
+        for group, outcome in zip(groups, outcomes, strict=True):
+            size += group.size
+            if isinstance(outcome, Exception):
+                group.outcome.set_exception(outcome)
+                group.outcome.exception()  # a caller that has gone away leaves no warning behind
+            else:
+                group.outcome.set_result(outcome)
         self.backlog -= size
         if self._observe is not None:
-            self._observe(size, self._loop.time() - started)
-
-    async def _alone(self, group: _Group) -> None:
-        """A transaction failed for one plan's sake, perhaps: run each by itself, in order."""
-        together: Results | None = None
-        failed: Exception | None = None
-        for each in group.plans:
-            try:
-                result = (await self._execute([each]))[0]
-            except Exception as error:
-                failed = error
-                continue
-            if together is None:
-                together = [list(rows) for rows in result]
-            else:
-                for rows, more in zip(together, result, strict=True):
-                    rows.extend(more)
-        if together is not None:
-            # Callers look their own rows up by id; those of a failed plan find nothing there.
-            group.outcome.set_result(together)
-        else:
-            _fail(group.outcome, failed or StoreUnavailable("nothing was committed"))
+            self._observe(size, seconds)
+        if self._closing and not self.backlog:
+            self._empty.set()
 
     async def close(self) -> None:
-        """Commit what has been handed over, then stop."""
+        """No more plans; returns when those that were handed over are committed."""
         self._closing = True
-        self._wake.set()
-        await self._task
-
-
-def _fail(outcome: _Outcome, error: Exception) -> None:
-    outcome.set_exception(error)
-    outcome.exception()  # a caller that has gone away leaves no warning behind
+        if self.backlog:
+            await self._empty.wait()

@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 
 from . import migrate
-from .plan import Journal, Plan, Results, StoreUnavailable, rows_for
+from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, rows_for
 from .sql import Row, Statement, Value
 from .sqlite import StoreRefused
 
@@ -56,19 +56,46 @@ class PostgresStore:
         self._ringing: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._pause = 0.0
-        self.journal = Journal(self._execute, observe=observe)
+        self._work_bell = asyncio.Event()
+        self.journal = Journal(self._work_bell.set, observe=observe)
+        self._working: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
             self.url, min_size=1, max_size=4, command_timeout=30, server_settings={"application_name": "columba"}
         )
         await self._connected()
+        self._working = asyncio.get_running_loop().create_task(self._work(), name="journal")
         self._hearing = asyncio.get_running_loop().create_task(self._hear(), name="bell")
 
     # Writing
 
     def commit(self, plan: Plan) -> Awaitable[Results]:
         return self.journal.commit(plan)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work_bell.wait()
+            self._work_bell.clear()
+            while groups := self.journal.take():
+                began = loop.time()
+                outcomes = await self._drive(attempts(groups))
+                self.journal.done(groups, outcomes, loop.time() - began)
+
+    async def _drive(self, work: Attempts) -> list[Outcome]:
+        plans = next(work)
+        while True:
+            came: list[Results] | Exception
+            try:
+                came = await self._execute(plans)
+            except Exception as error:
+                came = error
+            try:
+                plans = work.send(came)
+            except StopIteration as stop:
+                outcomes: list[Outcome] = stop.value
+                return outcomes
 
     async def _connected(self) -> asyncpg.Connection:
         if self._writer is None or self._writer.is_closed():
@@ -163,7 +190,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self.journal.close()
-        for task in (self._hearing, self._ringing):
+        for task in (self._working, self._hearing, self._ringing):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

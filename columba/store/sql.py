@@ -7,13 +7,17 @@ A room keeps its statements in a `.sql` file beside its code:
     insert into message_tags (message_id, tag) select message_id, tag from {rows} r
 
 `{rows}` is the batch: one JSON array of arrays, unpacked by the engine, so that a batch is one statement whatever its
-size. `:name` is a single value (reads only). `{now}` is the database's clock in ms, `{share}` a row lock where the
-engine has them. Lines between `-- only sqlite` / `-- only postgres` and `-- end` are for one engine. Nothing else
-differs. Fails at import with SqlError when a file is malformed.
+size. `:name` is a single value (reads only). `{now}` is the database's clock in ms, `{share}` and `{lock m}` are row
+locks where the engine has them. Lines between `-- only sqlite` / `-- only postgres` and `-- end` are for one engine.
+Nothing else differs. Fails at import with SqlError when a file is malformed.
+
+SQLite's writer is a thread beside the event loop, and each row that it fetches is a turn of the interpreter's lock. So a
+select in a plan names its columns (`-- gives: id, status`) and comes back as one JSON text; and a write that returns
+columns of its own rows is run without `returning` first: when it changed as many rows as it was given, those it is.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +35,8 @@ _MACROS = {
     },
 }
 _ONLY = re.compile(r"^-- only (sqlite|postgres)\n(.*?)^-- end\n", re.M | re.S)
+_LOCK = re.compile(r"\{lock (\w+)\}")
+_RETURNING = re.compile(r"\breturning ([\w., ]+)\s*$")
 _PARAM = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -39,21 +45,37 @@ class SqlError(Exception):
 
 
 class Statement:
-    """One named statement. `columns` describe `{rows}`; `params` are the single values, in order."""
+    """One named statement. `columns` describe `{rows}`; `params` are the single values, in order.
 
-    __slots__ = ("columns", "name", "params", "postgres", "sqlite")
+    `whole` is a select that gives one JSON text; `blind` a write without its `returning`, of which `returned` tells
+    the places of what it would return in a row that it was given. Both are for SQLite.
+    """
 
-    def __init__(self, name: str, columns: tuple[tuple[str, str], ...], text: str) -> None:
+    __slots__ = ("blind", "columns", "name", "params", "postgres", "returned", "sqlite", "whole")
+
+    def __init__(self, name: str, columns: tuple[tuple[str, str], ...], gives: Sequence[str], text: str) -> None:
         self.name = name
         self.columns = columns
         self.params = tuple(dict.fromkeys(_PARAM.findall(text)))
         self.sqlite = self._render("sqlite", text)
         self.postgres = self._render("postgres", text)
+        listed = ", ".join(gives)
+        self.whole = f"select json_group_array(json_array({listed})) from ({self.sqlite})" if gives else ""
+        self.blind, self.returned = self._without_returning()
+
+    def _without_returning(self) -> tuple[str, tuple[int, ...]]:
+        found = _RETURNING.search(self.sqlite)
+        places = {name: place for place, (name, _) in enumerate(self.columns)}
+        returned = [name.strip().rpartition(".")[2] for name in found[1].split(",")] if found else []
+        if found is None or not all(name in places for name in returned):
+            return "", ()
+        return self.sqlite[: found.start()], tuple(places[name] for name in returned)
 
     def _render(self, engine: Engine, text: str) -> str:
         text = for_engine(engine, text)
         for macro, meaning in _MACROS[engine].items():
             text = text.replace("{" + macro + "}", meaning)
+        text = _LOCK.sub(r"for update of \1" if engine == "postgres" else "", text)
         if self.columns:
             text = text.replace("{rows}", self._rows(engine))
         if engine == "postgres":
@@ -91,12 +113,17 @@ def statements(*files: Path | str) -> Mapping[str, Statement]:
         for block in re.split(r"^-- name: ", Path(file).read_text(), flags=re.M)[1:]:
             name, _, rest = block.partition("\n")
             columns: tuple[tuple[str, str], ...] = ()
-            while (head := re.match(r"-- rows: (.*)\n", rest)) is not None:
-                columns += tuple(_column(name, part) for part in head[1].split(",") if part.strip())
+            gives: list[str] = []
+            while (head := re.match(r"-- (rows|gives): (.*)\n", rest)) is not None:
+                parts = [part.strip() for part in head[2].split(",") if part.strip()]
+                if head[1] == "rows":
+                    columns += tuple(_column(name, part) for part in parts)
+                else:
+                    gives += parts
                 rest = rest[head.end() :]
             if name.strip() in found:
                 raise SqlError(f"{file}: {name.strip()} is there twice")
-            found[name.strip()] = Statement(name.strip(), columns, rest)
+            found[name.strip()] = Statement(name.strip(), columns, gives, rest)
     return found
 
 

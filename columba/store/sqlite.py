@@ -13,17 +13,23 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
 
 from . import migrate
-from .plan import Journal, Plan, Results, StoreUnavailable, rows_for
+from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, rows_for
 from .sql import Row, Statement, Value
 
 OLDEST_SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NoMemError)
+
+
+class _Partly(Exception):
+    """A write changed fewer rows than it was given: it must be run again, and say which."""
 
 
 class StoreRefused(Exception):
@@ -36,60 +42,88 @@ class SqliteStore:
     def __init__(self, path: Path, observe: Callable[[int, float], None] | None = None) -> None:
         self.path = path
         self._write = _connect(path)
-        self._jobs: queue.SimpleQueue[tuple[Sequence[Plan], asyncio.Future[list[Results]]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._work_bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.journal = Journal(lambda: self._work_bell.put(True), observe=observe)
         self._writer = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
         self._writer.start()
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(3, "sqlite-reader")
         self._opened: list[apsw.Connection] = []
-        self.journal = Journal(self._execute, observe=observe)
 
     # Writing
 
     def commit(self, plan: Plan) -> Awaitable[Results]:
         return self.journal.commit(plan)
 
-    async def _execute(self, plans: Sequence[Plan]) -> list[Results]:
-        done: asyncio.Future[list[Results]] = self._loop.create_future()
-        self._jobs.put((plans, done))
-        return await done
-
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            plans, done = job
-            try:
-                results = self._transact(plans)
-            except BaseException as error:
-                self._loop.call_soon_threadsafe(_settle, done, None, error)
-            else:
-                self._loop.call_soon_threadsafe(_settle, done, results, None)
+        """The writer: as soon as one commit is done, the next begins with all that has gathered."""
+        journal, loop = self.journal, self._loop
+        while self._work_bell.get():
+            while groups := journal.take():
+                began = time.perf_counter()
+                outcomes = self._drive(attempts(groups))
+                loop.call_soon_threadsafe(journal.done, groups, outcomes, time.perf_counter() - began)
         self._write.close()
 
-    def _transact(self, plans: Sequence[Plan]) -> list[Results]:
-        write = self._write
-        try:
-            write.execute("begin immediate")
+    def _drive(self, work: Attempts) -> list[Outcome]:
+        plans = next(work)
+        while True:
+            came: list[Results] | Exception
             try:
-                results = [self._run(plan) for plan in plans]
-                write.execute("commit")
-            except BaseException:
-                if write.in_transaction:
-                    write.execute("rollback")
-                raise
+                came = self._transact(plans)
+            except Exception as error:
+                came = error
+            try:
+                plans = work.send(came)
+            except StopIteration as stop:
+                outcomes: list[Outcome] = stop.value
+                return outcomes
+
+    def _transact(self, plans: Sequence[Plan]) -> list[Results]:
+        try:
+            try:
+                return self._run(plans, blind=True)
+            except _Partly:
+                return self._run(plans, blind=False)
         except _UNAVAILABLE as error:
             raise StoreUnavailable(str(error)) from error
+
+    def _run(self, plans: Sequence[Plan], blind: bool) -> list[Results]:
+        write = self._write
+        write.execute("begin immediate")
+        try:
+            results = [self._steps(plan, blind) for plan in plans]
+            write.execute("commit")
+        except BaseException:
+            if write.in_transaction:
+                write.execute("rollback")
+            raise
         return results
 
-    def _run(self, plan: Plan) -> Results:
+    def _steps(self, plan: Plan, blind: bool) -> Results:
+        write = self._write
         results: Results = []
-        for step in plan.steps:
+        texts: dict[int, str] = {}
+        for place, step in enumerate(plan.steps):
             rows = rows_for(step, results)
             if not rows:
                 results.append([])
                 continue
-            cursor = self._write.execute(step.statement.sqlite, (_encode(rows).decode(),))
-            results.append(cursor.fetchall())
+            statement = step.statement
+            text = texts.get(step.feed, "") if step.feed is not None else ""
+            bindings = (text or _encode(rows).decode(),)
+            if statement.whole:
+                text = texts[place] = write.execute(statement.whole, bindings).get
+                results.append([] if text == "[]" else _decode(text))
+            elif statement.blind and blind:
+                write.execute(statement.blind, bindings)
+                if write.changes() != len(rows):
+                    raise _Partly
+                returned = statement.returned
+                results.append([tuple([row[i] for i in returned]) for row in rows])
+            else:
+                results.append(write.execute(statement.sqlite, bindings).fetchall())
         return results
 
     # Reading
@@ -121,20 +155,11 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self.journal.close()
-        self._jobs.put(None)
+        self._work_bell.put(False)
         await self._loop.run_in_executor(None, self._writer.join)
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
-
-
-def _settle(done: "asyncio.Future[list[Results]]", results: list[Results] | None, error: BaseException | None) -> None:
-    if done.cancelled():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(results or [])
 
 
 def _connect(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> apsw.Connection:

@@ -183,6 +183,8 @@ create table webhooks (
   state text not null default 'enabled',
   reason text,
   failing_since bigint,
+  failures integer not null default 0,
+  reported integer not null default 0,
   created_at bigint not null,
   updated_at bigint not null
 );
@@ -201,12 +203,14 @@ without rowid
 -- end
 ;
 
+-- `base` is how many attempts there were when it was last replayed: from there the retry schedule begins anew.
 create table deliveries (
   endpoint_id bigint not null,
   event_id bigint not null,
   status integer not null default 0,
   due_at bigint not null,
   attempts integer not null default 0,
+  base integer not null default 0,
   updated_at bigint not null,
   answer_status integer,
   latency_ms integer,
@@ -220,8 +224,9 @@ without rowid
 ;
 create index deliveries_pending on deliveries (endpoint_id, due_at, event_id) where status = 0;
 create index deliveries_by_event on deliveries (event_id);
+create index deliveries_failed on deliveries (endpoint_id, event_id) where status = 2;
 
--- Attempts that failed; the last one stands in the delivery itself.
+-- Attempts that failed, and those that succeeded before a replay; the last success stands in the delivery itself.
 create table attempts (
   endpoint_id bigint not null,
   event_id bigint not null,
@@ -231,6 +236,7 @@ create table attempts (
   latency_ms integer,
   error text,
   answer text,
+  url text,
   primary key (endpoint_id, event_id, n)
 )
 -- only sqlite

@@ -1,0 +1,232 @@
+"""`columba keys`: makes, lists, rotates and revokes keys in the store itself, whether a server runs or not.
+
+A running server sees every change within a second. A secret goes alone to standard output, what is said about it to
+standard error: `KEY=$(columba keys create --mode test)`. Fails with one line that says what to do: 1 for what could not
+be done, 2 for what was asked wrongly.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, TypeVar
+
+import click
+import msgspec
+
+from columba.cli.options import Settings, with_settings
+from columba.core import ids, status
+from columba.core.ids import Ids
+from columba.errors import Refusal
+from columba.keys import SCOPES, Key, Keys, new_secret, unknown_scopes
+from columba.keys import Settings as KeySettings
+from columba.keys.api import LONGEST_S, MOST_OVERLAP_S, fields
+from columba.store import StoreRefused, StoreUnavailable
+from columba.vault import VaultError
+
+T = TypeVar("T")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+COLUMNS = ("id", "name", "mode", "status", "scopes", "hint", "expires_at")
+
+
+class Opened(NamedTuple):
+    """A store that is open, its keys loaded, and the account whose keys these are."""
+
+    keys: Keys
+    new_id: Ids
+    clock: Callable[[], int]
+    account_id: int
+
+
+OpenKeys = Callable[[Settings], AbstractAsyncContextManager[Opened]]
+
+
+class Failed(Exception):
+    """What was asked can't be done; the text says what can."""
+
+
+def duration(least: int, most: int) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """An option's callback: `90s`, `15m`, `24h`, `30d` or a number of seconds, as seconds."""
+
+    def convert(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        found = re.fullmatch(r"([0-9]{1,12})([smhd]?)", value, re.ASCII)
+        if found is None:
+            raise click.BadParameter(f"{value[:40]!r} is no time: write 90s, 15m, 24h or 30d.")
+        seconds = int(found[1]) * UNITS[found[2] or "s"]
+        if not least <= seconds <= most:
+            raise click.BadParameter(f"{value} is not within {least}s and {most // 86_400}d.")
+        return seconds
+
+    return convert
+
+
+def group(open_keys: OpenKeys) -> click.Group:
+    """The command group. `open_keys` opens the store that the settings name."""
+
+    def run(settings: Settings, work: Callable[[Opened], Awaitable[T]]) -> T:
+        async def opened() -> T:
+            async with open_keys(settings) as it:
+                return await work(it)
+
+        try:
+            return asyncio.run(opened())
+        except StoreUnavailable as error:
+            sys.exit(f"columba: the store can't be used: {error.why}")
+        except Refusal as refusal:
+            sys.exit(f"columba: {refusal.detail}")
+        except (StoreRefused, VaultError, Failed) as error:
+            sys.exit(f"columba: {error}")
+
+    @click.group()
+    def keys() -> None:
+        """Make, list, rotate and revoke API keys, in the store itself."""
+
+    @keys.command()
+    @with_settings("data", "database")
+    @click.option("--mode", type=click.Choice(status.MODES), required=True, help="What the key may reach.")
+    @click.option("--name", default="", metavar="NAME", help="What it is for.")
+    @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="A scope; may be given again. All without.")
+    @click.option("--expires-in", callback=duration(1, LONGEST_S), metavar="TIME", help="Such as 30d. Never without.")
+    @click.option("--rate-limit", type=click.IntRange(1, 1_000_000), metavar="N", help="Requests a second.")
+    @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+    def create(
+        settings: Settings,
+        mode: str,
+        name: str,
+        scopes: Sequence[str],
+        expires_in: int | None,
+        rate_limit: int | None,
+        as_json: bool,
+    ) -> None:
+        """Make a key. Its secret is shown this once."""
+        _check_scopes(scopes)
+        if len(name) > 100:
+            raise click.BadParameter("at most 100 characters.", param_hint="--name")
+
+        async def work(it: Opened) -> None:
+            number = status.MODES.index(mode)
+            secret = new_secret(number, os.urandom)
+            key = await it.keys.create(
+                it.new_id(),
+                it.account_id,
+                number,
+                name or f"{mode} key",
+                [] if "*" in scopes else list(dict.fromkeys(scopes)),
+                secret,
+                None if expires_in is None else it.clock() + expires_in * 1000,
+                KeySettings(rate_limit),
+            )
+            _show_secret(key, secret, it.clock(), as_json, f"{key.key_id} is made. Its secret is shown this once:")
+
+        run(settings, work)
+
+    @keys.command("list")
+    @with_settings("data", "database")
+    @click.option("--json", "as_json", is_flag=True, help="Answer as a JSON array.")
+    def list_(settings: Settings, as_json: bool) -> None:
+        """List the keys, revoked ones too."""
+
+        async def work(it: Opened) -> list[dict[str, Any]]:
+            now = it.clock()
+            return [fields(key, now) for key in it.keys.all.values() if key.account_id == it.account_id]
+
+        rows = run(settings, work)
+        if as_json:
+            _print_json(rows)
+        else:
+            _table(rows)
+
+    @keys.command()
+    @with_settings("data", "database")
+    @click.argument("key_id", metavar="ID")
+    def revoke(settings: Settings, key_id: str) -> None:
+        """Revoke a key: refused everywhere within a second, for good."""
+
+        async def work(it: Opened) -> None:
+            key = _find(it, key_id)
+            done = await it.keys.revoke(key.id)
+            click.echo(f"{key.key_id} is revoked." if done else f"{key.key_id} was revoked before.", err=True)
+
+        run(settings, work)
+
+    @keys.command()
+    @with_settings("data", "database")
+    @click.argument("key_id", metavar="ID")
+    @click.option(
+        "--overlap",
+        callback=duration(0, MOST_OVERLAP_S),
+        default="24h",
+        show_default=True,
+        metavar="TIME",
+        help="For how long the old secret stays good.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+    def rotate(settings: Settings, key_id: str, overlap: int, as_json: bool) -> None:
+        """Replace a key's secret. The new one is shown this once."""
+
+        async def work(it: Opened) -> None:
+            found = _find(it, key_id)
+            secret = new_secret(found.mode, os.urandom)
+            if not await it.keys.rotate(found.id, secret, overlap):
+                raise Failed(f"{found.key_id} was revoked: make another with `columba keys create`.")
+            key = it.keys.all[found.id]
+            until = fields(key, it.clock())["previous_until"]
+            old = f"the old one is good until {until}" if until else "the old one is good no more"
+            _show_secret(key, secret, it.clock(), as_json, f"{key.key_id} has a new secret; {old}:")
+
+        run(settings, work)
+
+    return keys
+
+
+def _find(it: Opened, text: str) -> Key:
+    an_id = ids.read("key", text)
+    key = None if an_id is None else it.keys.all.get(an_id)
+    if key is None or key.account_id != it.account_id:
+        raise Failed(f"there is no key {text[:60]!r}: `columba keys list` shows those that there are.")
+    return key
+
+
+def _check_scopes(scopes: Sequence[str]) -> None:
+    if unknown := unknown_scopes(scopes):
+        raise click.BadParameter(
+            f"there is no scope {', '.join(unknown)[:200]!r}. There are {', '.join(SCOPES)}.", param_hint="--scope"
+        )
+
+
+def _show_secret(key: Key, secret: str, now: int, as_json: bool, about: str) -> None:
+    if as_json:
+        _print_json({**fields(key, now), "secret": secret})
+    else:
+        click.echo(about, err=True)
+        click.echo(secret)
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> None:
+    """A table on a terminal; else a line a key, its columns apart by tabs."""
+    cells = [[_cell(row[name]) for name in COLUMNS] for row in rows]
+    if not sys.stdout.isatty():
+        for line in ([name.upper() for name in COLUMNS], *cells):
+            click.echo("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
+    for line in cells:
+        table.add_row(*map(Text, line))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else " " for letter in text)
