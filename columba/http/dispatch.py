@@ -223,7 +223,7 @@ def _admit(endpoint: Endpoint, caller: Caller, hooks: _Hooks, request: _Request)
         if allowance is not None:
             request.more.extend(allowance.headers)
             allowance.check()
-    if endpoint.scope is not None and caller.scopes and endpoint.scope not in caller.scopes:
+    if endpoint.scope is not None and endpoint.scope not in caller.scopes:
         raise Refusal("forbidden", f"The key lacks the scope {endpoint.scope}.")
 
 

@@ -25,15 +25,15 @@ from columba.http.wire import Headers, read_body, send_answer
 class Key(NamedTuple):
     """A caller."""
 
-    account_id: str
-    mode: str
+    account_id: int
+    mode: int
     scopes: frozenset[str]
     key_id: str
 
 
 KEYS = {
-    b"Bearer ck_test_all": Key("acc_1", "test", frozenset(), "key_1"),
-    b"Bearer ck_test_reads": Key("acc_1", "test", frozenset({"birds:read"}), "key_2"),
+    b"Bearer ck_test_all": Key(1, 0, frozenset({"birds:read", "birds:write"}), "key_1"),
+    b"Bearer ck_test_reads": Key(1, 0, frozenset({"birds:read"}), "key_2"),
 }
 
 
@@ -285,7 +285,7 @@ class Kept:
     """First answers in a dictionary."""
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[str, str], tuple[bytes, Stored | None]] = {}
+        self.answers: dict[tuple[int, str], tuple[bytes, Stored | None]] = {}
 
     async def begin(self, caller: Caller, key: str, fingerprint: bytes) -> Stored | Refusal | None:
         """As the protocol has it."""
