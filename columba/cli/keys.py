@@ -75,11 +75,13 @@ def group(open_keys: OpenKeys) -> click.Group:
         try:
             return asyncio.run(opened())
         except StoreUnavailable as error:
-            sys.exit(f"columba: the store can't be used: {error.why}")
+            why = f"the store can't be used: {error.why}"
         except Refusal as refusal:
-            sys.exit(f"columba: {refusal.detail}")
+            why = refusal.detail
         except (StoreRefused, VaultError, Failed) as error:
-            sys.exit(f"columba: {error}")
+            why = str(error)
+        click.echo(f"columba: {why}", err=True)
+        sys.exit(1)
 
     @click.group()
     def keys() -> None:

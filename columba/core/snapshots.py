@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from columba.errors import Refusal
 from columba.store import Step, Store, StoreUnavailable, statements
 
 SQL = statements(Path(__file__).with_name("snapshots.sql"))
@@ -36,14 +37,26 @@ class Snapshots:
         """The step that tells every process of a change."""
         return Step(SQL["bump"], [(topic,)])
 
-    async def refresh(self) -> None:
-        """Load what has changed, now. After a change of our own, this makes it visible before the answer."""
+    async def refresh(self, strict: bool = False) -> None:
+        """Load what has changed, now. After a change of our own, this makes it visible before the answer.
+
+        A topic that can't be loaded keeps its last snapshot and must not keep the others from theirs: a key that was
+        revoked ends whatever else is wrong. At the start (`strict`) it is raised.
+        """
         async with self._turn:
             for topic, n in await self._store.read(SQL["versions"]):
-                if self._seen.get(topic) != n:
-                    for load in self._loaders.get(topic, ()):
+                if self._seen.get(topic) == n:
+                    continue
+                for load in self._loaders.get(topic, ()):
+                    try:
                         await load()
-                    self._seen[topic] = int(n)
+                    except Refusal:
+                        raise
+                    except Exception:
+                        if strict:
+                            raise
+                        log.exception("snapshot.not_loaded", topic=topic, version=n)
+                self._seen[topic] = int(n)
 
     async def changed(self) -> None:
         await self.refresh()
@@ -54,7 +67,7 @@ class Snapshots:
             self._wake.set()
 
     async def start(self) -> None:
-        await self.refresh()
+        await self.refresh(strict=True)
         self._task = asyncio.get_running_loop().create_task(self._run(), name="snapshots")
 
     async def _run(self) -> None:

@@ -80,24 +80,19 @@ class KeyList(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyView(msgspec.Struct, kw_only=True):
-    """An API key, without its secret.
-
-    scopes: as they were named; `["*"]` is everything
-    hint: how its secret begins and ends
-    previous_until: until when the secret before the last rotation is good; null when it isn't
-    """
+    """An API key, without its secret."""
 
     id: str
     name: str
     mode: Mode
-    scopes: list[str]
-    hint: str
+    scopes: Annotated[list[str], Meta(description='As they were named; `["*"]` is everything.')]
+    hint: Annotated[str, Meta(description="How its secret begins and ends.")]
     status: Literal["active", "expired", "revoked"]
     rate_limit: int | None
     created_at: Timestamp
     expires_at: Timestamp | None
     revoked_at: Timestamp | None
-    previous_until: Timestamp | None
+    previous_until: Annotated[Timestamp | None, Meta(description="Until when the secret before this one is good.")]
 
 
 class KeyWithSecret(KeyView, kw_only=True):

@@ -76,7 +76,7 @@ class House:
         declared = [*endpoints(self.keys, self.ids, clock, secrets.token_bytes), self._work()]
         self.app = build(
             [*declared, *self.oauth.endpoints()],
-            authenticate=self.auth.key,  # type: ignore[arg-type]
+            authenticate=self.auth.key,
             new_request_id=lambda: "req_1",
             clock=lambda: clock.now / 1000,
             idempotency=self.repeats,

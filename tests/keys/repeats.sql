@@ -1,0 +1,2 @@
+-- name: answers
+select answer from idempotency
