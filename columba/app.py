@@ -18,22 +18,37 @@ from pathlib import Path
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from columba import sandbox
+from columba import __version__, sandbox
 from columba.carriers import connect
 from columba.carriers.sandbox import Config as SandboxConfig
-from columba.core import events
+from columba.core import events, ids
 from columba.core.accept import Accept, router
 from columba.core.contract import Carrier
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes, join
+from columba.core.overdue import Overdue
 from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.http.dispatch import build
+from columba.http.docs_page import docs_routes
 from columba.http.egress import Egress, Policy
+from columba.http.endpoint import Endpoint
+from columba.http.openapi import document
 from columba.http.wire import send_answer
-from columba.keys import Keys, new_secret
+from columba.keys import SCOPES, Keys, new_secret
+from columba.keys.api import endpoints as keys_endpoints
+from columba.keys.auth import Auth
+from columba.keys.limits import Limits
+from columba.keys.oauth import PATH as OAUTH_PATH
+from columba.keys.oauth import OAuth
+from columba.keys.repeats import Repeats
+from columba.messages.api import endpoints as messages_endpoints
+from columba.messages.cancel import Canceling
+from columba.messages.hot import Hot
+from columba.messages.redact import Redacting
 from columba.metrics import Metrics
 from columba.settings import Settings, networks
 from columba.store import Store, StoreUnavailable, open_store
@@ -42,6 +57,11 @@ from columba.webhooks.delivering import Delivering
 from columba.webhooks.endpoints import Endpoints
 
 log = structlog.get_logger()
+
+ABOUT = """
+Send texts, receive answers, follow every change of a message. Keys go into `Authorization: Bearer ck_...`; a test key
+reaches the simulated network only and costs nothing. Errors are problem details (RFC 9457) that name every field.
+""".strip()
 
 
 def clock() -> int:
@@ -54,6 +74,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
+        self.welcomed = False
         self.asgi: ASGIApp
 
     async def start(self) -> None:
@@ -68,10 +89,9 @@ class App:
         self.keys = Keys(self.store, self.snapshots, clock)
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
         self.publisher = events.Publisher()
-        self.egress = Egress(Policy(networks(settings.allow_network)))
-        self._carriers = {
-            sandbox.CARRIER_ID: sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None))
-        }
+        self.policy = Policy(networks(settings.allow_network))
+        self.egress = Egress(self.policy)
+        self._carriers = {sandbox.CARRIER_ID: sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None))}
 
         # The main path: gates and followers in their order.
         gates = (sandbox.gate,)
@@ -90,10 +110,21 @@ class App:
         self.accept = Accept(
             self.store, self.ids, clock, self.lanes, self.publisher, router(self.carriers), gates, self._callback
         )
-        self.housekeeping = Housekeeping((Chore("expire", 5.0, self.sending.expire),))
+        self.cancel = Canceling(self.store, self.ids, clock, self.lanes, self.sending, self.publisher)
+        overdue = Overdue(self.store, self.ids, clock, self.publisher, settings.receipt_timeout)
+        repeats = self.repeats = Repeats(self.store, self.vault, self.ids, clock)
+        self.housekeeping = Housekeeping(
+            (
+                Chore("expire", 5.0, self.sending.expire),
+                Chore("overdue", 10.0, overdue.step),
+                Chore("parked", 600.0, self.receive.sweep),
+                Chore("idempotency", 600.0, repeats.sweep),
+            )
+        )
 
         self.store.on_bell(self.lanes.heard)
         self.store.on_bell(self.snapshots.heard)
+        self.store.on_bell(self.cancel.heard)
         self.snapshots.on("webhooks", self._lanes_changed)
         self._measure()
         self.asgi = self._doors()
@@ -117,10 +148,61 @@ class App:
     # The doors
 
     def _doors(self) -> ASGIApp:
-        async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-            await send_answer(send, 404, b"{}")
+        settings = self.settings
+        limits = Limits(clock)
+        auth = Auth(self.keys, self.vault, clock, limits)
+        repeats = self.repeats
+        oauth = OAuth(auth, self.vault, clock, self._request_id)
+        hot = Hot(
+            self.accept,
+            self.ids,
+            auth.caller,
+            repeats.first_answer,
+            self._request_id,
+            self.metrics.request,
+            self.policy,
+        )
+        redact = Redacting(self.store, clock)
+        endpoints = [
+            *messages_endpoints(
+                self.store, self.cancel, redact, clock, lambda _account: settings.default_country or None
+            ),
+            *keys_endpoints(self.keys, self.ids, clock, os.urandom),
+            *oauth.endpoints(),
+        ]
+        described = document(
+            endpoints,
+            title="Columba",
+            version=__version__,
+            description=ABOUT,
+            scopes=SCOPES,
+            webhooks=(),
+        )
+        raw: dict[tuple[str, str], ASGIApp] = {
+            ("POST", "/v1/messages"): hot.message,
+            ("POST", "/v1/messages/batch"): hot.batch,
+            ("POST", OAUTH_PATH): oauth,
+            ("GET", "/healthz"): self._healthz,
+            ("GET", "/readyz"): self._readyz,
+            ("GET", "/metrics"): self._metrics,
+            **docs_routes(described),
+        }
+        return build(
+            endpoints,
+            authenticate=auth.key,
+            new_request_id=self._request_id,
+            clock=time.perf_counter,
+            idempotency=repeats,
+            limit=limits,
+            observe=self._observe,
+            raw_routes=raw,
+        )
 
-        return nothing
+    def _request_id(self) -> str:
+        return ids.show("req", self.ids())
+
+    def _observe(self, endpoint: Endpoint | None, method: str, code: int, seconds: float) -> None:
+        self.metrics.request(endpoint.path if endpoint is not None else "other", code, seconds)
 
     async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The process lives."""
@@ -131,6 +213,8 @@ class App:
         why = ""
         if self.stopping.is_set():
             why = "stopping"
+        elif not self.welcomed:
+            why = "starting"
         elif asyncio.get_running_loop().time() >= self.lanes.valid_until:
             why = "the store has not been written for some seconds"
         await send_answer(send, 503 if why else 200, f'{{"status":"{why or "ready"}"}}'.encode())
@@ -140,7 +224,7 @@ class App:
         client = scope.get("client")
         forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
         allowed = client is not None and not forwarded
-        if allowed:
+        if client is not None and allowed:
             address = ip_address(client[0])
             allowed = any(address in network for network in networks(self.settings.metrics_from))
         if not allowed:
@@ -195,9 +279,10 @@ class App:
                 "",
                 "Send a first text to the simulated network:",
                 f"  curl {url}/v1/messages -H 'Authorization: Bearer {made[TEST]}' \\",
-                "    -H 'Content-Type: application/json' -d '{\"to\": \"+447700900123\", \"text\": \"Hello\"}'",
+                '    -H \'Content-Type: application/json\' -d \'{"to": "+447700900123", "text": "Hello"}\'',
             ]
         print("\n".join(out), file=sys.stdout, flush=True)
+        self.welcomed = True
 
     async def stop(self) -> None:
         self.stopping.set()

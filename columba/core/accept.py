@@ -147,6 +147,10 @@ class Accept:
         self._callbacks = callbacks
         self._asked_last: tuple[Results, set[int], set[int]] = ([], set(), set())
 
+    def problems(self, caller: Caller, asked: Submission) -> list[FieldError]:
+        """What is wrong with a submission by itself."""
+        return examine(asked, caller.default_country, self._clock()).problems
+
     def prepare(self, caller: Caller, asked: Submission, batch_id: int | None = None) -> Message | Refusal:
         """Everything that needs no store. A Refusal with every problem that there is, never the first alone."""
         now = self._clock()

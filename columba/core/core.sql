@@ -12,24 +12,6 @@ on conflict (account_id, mode, key) do update set ref = excluded.ref, body_hash 
   where idempotency.created_at < excluded.created_at - 86400000
 returning ref
 
--- name: find_idempotency
-select ref, body_hash, status, answer, created_at from idempotency
-where account_id = :account_id and mode = :mode and key = :key and created_at > :since
-
--- name: correct_idempotency
--- rows: ref int, account_id int, mode int, key text, status int, answer text
-update idempotency set status = r.status, answer = r.answer from {rows} r
-where idempotency.account_id = r.account_id and idempotency.mode = r.mode and idempotency.key = r.key
-  and idempotency.ref = r.ref
-
--- name: drop_idempotency
--- rows: ref int, account_id int, mode int, key text
-delete from idempotency where (account_id, mode, key, ref) in (select account_id, mode, key, ref from {rows} r)
-
--- name: sweep_idempotency
--- rows: before int
-delete from idempotency where created_at < (select before from {rows} r)
-
 -- name: insert_messages
 -- rows: gate int, id int, account_id int, mode int, direction int, status int, class int, lane int, to_addr text
 -- rows: from_addr text, encoding int, segments int, due_at int, expires_at int, updated_at int, last_event int, batch_id int, callback int
@@ -111,12 +93,13 @@ from {rows} r
 where messages.id = r.id and messages.status / 10 < r.status / 10
 returning messages.id
 
--- By request or by the clock: only what has not left.
+-- By request or by the clock: only what has not left. Canceled (54) means that nobody gets any part of it.
 -- name: end_messages
 -- rows: lane int, id int, status int, attempts int, due_at int, at int, event_id int, error text, carrier_code text
 update messages set status = r.status, updated_at = r.at, last_event = r.event_id, error = r.error
 from {rows} r
 where messages.id = r.id and messages.status in (10, 20)
+  and (r.status <> 54 or not exists (select 1 from parts p where p.message_id = r.id))
 returning messages.id
 
 -- Another try later: the status stays.

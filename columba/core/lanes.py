@@ -111,6 +111,7 @@ class Lane:
         self.draining = False
         self.gone = False
         self.ready = True  # its session is open
+        self.limit: int | None = None  # less than the window, while the other side is on trial
         self.flying = 0
         self.held: set[int] = set()
         self._lanes = lanes
@@ -194,7 +195,8 @@ class Lane:
         if now < self._pause_until:
             self._again_at(self._pause_until)
             return
-        room = min(self.spec.window - self.flying, UNSETTLED - len(self.held) + self._waiting)
+        window = self.spec.window if self.limit is None else min(self.limit, self.spec.window)
+        room = min(window - self.flying, UNSETTLED - len(self.held) + self._waiting)
         if self.spec.rate is not None:
             self._tokens = min(max(1.0, self.spec.rate / 20), self._tokens + (now - self._filled_at) * self.spec.rate)
             self._filled_at = now
@@ -331,6 +333,11 @@ class Lane:
         """Nothing goes for a while: the other side is not well."""
         self._pause_until = max(self._pause_until, self._loop.time() + seconds)
 
+    def resume(self) -> None:
+        """It is well again, or another one: the pause is over."""
+        self._pause_until = 0.0
+        self.wake()
+
     def drop(self, job_ids: Iterable[int]) -> list[int]:
         """Take back jobs that have not left; which those were."""
         wanted = set(job_ids) & self.held
@@ -348,6 +355,18 @@ class Lane:
             self.held.difference_update(dropped)
             self._left.update(dropped)
         return dropped
+
+    def seize(self, job_id: int) -> bool:
+        """Keep a job from leaving until `let_go`, while its end is being written. False when it is out."""
+        if job_id in self.held and not self.drop([job_id]):
+            return False
+        self.held.add(job_id)
+        return True
+
+    def let_go(self, job_id: int) -> None:
+        self.held.discard(job_id)
+        if self._refilling:
+            self._left.add(job_id)
 
     # The store and back
 

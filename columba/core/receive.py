@@ -110,6 +110,10 @@ class Receive:
             self.finals[name] = self.finals.get(name, 0) + 1
         self._publisher.published(made, events.from_store(row for row in payloads if row[0] in mine))
 
+    async def sweep(self) -> None:
+        """Parked receipts whose part never came to be known."""
+        await self._store.commit(plan(Step(SQL["sweep_parked"], [(self._clock() - PARKED_MS,)])))
+
     # Inbound
 
     async def inbound(self, carrier: Carrier, texts: Iterable[Inbound], account_id: int | None = None) -> list[Message]:

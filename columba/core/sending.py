@@ -405,27 +405,34 @@ class Sending:
 
     # By request and by the clock
 
-    async def finish(self, lane: Lane | None, message: Message, to: int, error: str | None = None) -> bool:
-        """End a message that has not left (canceled, expired). False when it has."""
-        if lane is not None and message.id in lane.held and not lane.drop([message.id]):
+    async def finish(self, lane: Lane, message: Message, to: int, error: str | None = None) -> bool:
+        """End a message of a lane of ours that has not left (canceled, expired). False when it has, or may have."""
+        if not lane.seize(message.id):
             return False
         now = self._clock()
         event = events.of_message(self._ids(), message, to, now)
         row = (message.lane, message.id, to, message.attempts, message.due_at, now, event.id, error, None)
-        steps = [
-            Step(CORE["end_messages"], [row]),
-            *events.steps([events.row(event, message.callback)], 1, given=0),
-        ]
-        results = await self._store.commit(plan(*steps))
-        if not results[0]:
-            return False
-        message.error = error
-        message.status = to
-        message.updated_at = now
-        self._publisher.published(results[2], {event.id: event})
-        if lane is not None:
+        ended = False
+        try:
+            results = await self._store.commit(
+                plan(
+                    Step(CORE["fence"], [_fence(lane)]),
+                    Step(CORE["end_messages"], [row], given=0),
+                    *events.steps([events.row(event, message.callback)], 2, given=1),
+                )
+            )
+            ended = any(found[0] == message.id for found in results[1])
+        finally:
+            lane.let_go(message.id)
+            if not ended:
+                lane.poke()
+        if ended:
+            message.error = error
+            message.status = to
+            message.updated_at = now
+            self._publisher.published(results[3], {event.id: event})
             lane.wake()
-        return True
+        return ended
 
     async def expire(self) -> int:
         """Messages whose validity has ended while their lane could not take them."""

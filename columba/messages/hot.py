@@ -3,13 +3,14 @@
 Fails with problems like every other endpoint. Durable before it answers.
 """
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
-import structlog
+from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
 from columba.core import ids, model, status
@@ -17,32 +18,63 @@ from columba.core.accept import Accept, Caller, Idempotency, Repeated, Submissio
 from columba.core.ids import Ids
 from columba.core.model import Message
 from columba.errors import FieldError, Refusal
-from columba.http.body import decode
+from columba.http.body import decode, invalid
+from columba.http.dispatch import Allowance
+from columba.http.egress import Policy
 from columba.http.problems import internal, send_problem
-from columba.http.wire import Disconnected, idempotency_key, read_body, send_answer
-from columba.messages.shapes import BatchDefaults, CheckedMessage, NewBatch, NewMessage, country
+from columba.http.query import NoQuery, decode_query
+from columba.http.times import milliseconds
+from columba.http.wire import (
+    Disconnected,
+    Headers,
+    client_address,
+    idempotency_key,
+    read_body,
+    request_id,
+    send_answer,
+)
+from columba.messages.shapes import (
+    CLASSES,
+    Asking,
+    BatchMessage,
+    CheckedMessage,
+    NewBatch,
+    NewMessage,
+    RawRows,
+    asking,
+)
+from columba.store import StoreUnavailable
 
-BODY_LIMIT = 256 * 1024
-BATCH_LIMIT = 16 * 1024 * 1024
+BODY_LIMIT: Final = 256 * 1024
+BATCH_LIMIT: Final = 16 * 1024 * 1024
+
+NOWHERE_PRIVATE: Final = Policy()
+
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_REPLAYED: Final = (b"idempotent-replayed", b"true")
 
 _encode = msgspec.json.Encoder().encode
-_decode_rows = msgspec.json.Decoder(list[NewMessage]).decode
-log = structlog.get_logger()
+_read_batch = msgspec.json.Decoder(NewBatch).decode
 
-Authenticate = Callable[[dict[bytes, bytes], str], Awaitable[Any]]
+Authenticate = Callable[[Headers, bytes | None, str], tuple[Caller, Allowance | None]]
+"""From a request's headers, its Authorization and the client's address to who asks, scope checked, and their budget."""
+FirstAnswer = Callable[[Caller, str, str], Awaitable[tuple[int, bytes]]]
+"""What the first request with an Idempotency-Key was answered; raises Refusal where its body had another hash."""
 
 
 class Hot:
-    """The raw routes. `authenticate` gives the caller of a request's headers, limits and scope checked."""
+    """The raw routes."""
 
     def __init__(
         self,
         accept: Accept,
         new_id: Ids,
-        authenticate: Callable[[dict[bytes, bytes], bytes | None], tuple[Caller, Any]],
-        first_answer: Callable[[Caller, str, str], Awaitable[tuple[int, bytes]]],
+        authenticate: Authenticate,
+        first_answer: FirstAnswer,
         new_request_id: Callable[[], str],
         observe: Callable[[str, int, float], None],
+        policy: Policy = NOWHERE_PRIVATE,
     ) -> None:
         self._accept = accept
         self._ids = new_id
@@ -50,6 +82,7 @@ class Hot:
         self._first_answer = first_answer
         self._new_request_id = new_request_id
         self._observe = observe
+        self._policy = policy
 
     async def message(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /v1/messages"""
@@ -66,82 +99,92 @@ class Hot:
         send: Send,
         name: str,
         limit: int,
-        work: Callable[[Caller, bytes, str | None], Awaitable[tuple[int, bytes]]],
+        work: Callable[[Caller, bytes, str | None], Awaitable[bytes]],
     ) -> None:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id")
-        request_id = given.decode("latin-1")[:128] if given is not None and given.isalnum() else self._new_request_id()
-        code = 500
-        lines = [
-            (b"content-type", b"application/json"),
-            (b"cache-control", b"no-store"),
-            (b"x-request-id", request_id.encode()),
-        ]
+        an_id = request_id(headers, self._new_request_id)
+        lines = [_JSON, _NO_STORE, (b"x-request-id", an_id.encode())]
+        code = 202
         try:
-            caller, allowance = self._authenticate(headers, headers.get(b"authorization"))
+            caller, allowance = self._authenticate(headers, headers.get(b"authorization"), client_address(scope))
             if allowance is not None:
                 lines += allowance.headers
                 allowance.check()
+            if scope["query_string"]:
+                decode_query(NoQuery, scope["query_string"])
             body = await read_body(receive, limit, headers)
+            if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
+                _check_media(headers)
             key = idempotency_key(headers) if b"idempotency-key" in headers else None
-            code, answer = await work(caller, body, key)
+            try:
+                answer = await work(caller, body, key)
+            except Repeated:
+                code, answer = await self._first_answer(caller, key or "", hash_of(body))
+                lines.append(_REPLAYED)
             await send_answer(send, code, answer, lines)
         except Refusal as refusal:
             code = refusal.kind.http
-            await send_problem(send, refusal, request_id, lines[3:])
+            await send_problem(send, refusal, an_id, lines[3:])
+        except StoreUnavailable:
+            code = 503
+            await send_problem(send, Refusal("store_unavailable", retry_after=2), an_id, lines[3:])
         except Disconnected:
             code = 499
         except Exception as error:
-            await send_problem(send, internal(error, request_id, scope), request_id)
+            code = 500
+            await send_problem(send, internal(error, an_id, scope), an_id, lines[3:])
         self._observe(name, code, time.perf_counter() - started)
 
-    async def _one(self, caller: Caller, body: bytes, key: str | None) -> tuple[int, bytes]:
+    async def _one(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         try:
-            new = decode(NewMessage, body)
-            asked = new.submission()
+            asked = decode(NewMessage, body).submission()
             if key is None:
                 (outcome,) = await self._accept(caller, (asked,))
             else:
-                (outcome,) = await self._once(caller, [asked], key, body, None, _answer_one)
+                once = Idempotency(key, hash_of(body), _answer_one)
+                (outcome,) = await self._accept(caller, (asked,), idempotency=once)
             if isinstance(outcome, Refusal):
                 raise outcome
-        except Repeated:
-            return await self._first_answer(caller, key or "", _hash(body))
         except Refusal as refusal:
             if refusal.code == "invalid_request":
-                _everything(caller, body)
+                self._say_everything(caller, body, refusal)
             raise
-        return 202, _encode(model.view(outcome))
+        return _encode(model.view(outcome))
 
-    def _once(
-        self,
-        caller: Caller,
-        asked: Sequence[Submission],
-        key: str,
-        body: bytes,
-        batch_id: int | None,
-        answer: Callable[[Sequence[Message | Refusal]], str],
-    ) -> Awaitable[list[Message | Refusal]]:
-        return self._accept(caller, asked, batch_id=batch_id, idempotency=Idempotency(key, _hash(body), answer))
+    def _say_everything(self, caller: Caller, body: bytes, first: Refusal) -> NoReturn:
+        """Raise the Refusal that names every problem of a message."""
+        with self._asking(caller):
+            decode(CheckedMessage, body)
+        raise invalid(list(first.errors)) if first.errors else first
 
-    async def _many(self, caller: Caller, body: bytes, key: str | None) -> tuple[int, bytes]:
-        asked, refused = read_batch(body)
+    @contextlib.contextmanager
+    def _asking(self, caller: Caller) -> Iterator[None]:
+        token = asking.set(Asking(lambda asked: self._accept.problems(caller, asked), self._policy))
+        try:
+            yield
+        finally:
+            asking.reset(token)
+
+    async def _many(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         batch_id = self._ids()
-        wanted = [each for each in asked if each is not None]
-        rows = [each.to if each is not None else "" for each in asked]
+        with self._asking(caller):
+            batch = read_batch(body)
 
         def answer(outcomes: Sequence[Message | Refusal]) -> str:
-            return _encode(batch_view(batch_id, rows, asked, refused, outcomes)).decode()
+            return _encode(batch_view(batch_id, batch, outcomes)).decode()
 
-        try:
-            if key is None:
-                outcomes = await self._accept(caller, wanted, batch_id=batch_id)
-            else:
-                outcomes = await self._once(caller, wanted, key, body, batch_id, answer)
-        except Repeated:
-            return await self._first_answer(caller, key or "", _hash(body))
-        return 202, answer(outcomes).encode()
+        once = None if key is None else Idempotency(key, hash_of(body), answer)
+        outcomes = await self._accept(caller, batch.asked, batch_id=batch_id, idempotency=once)
+        return _encode(batch_view(batch_id, batch, outcomes))
+
+
+def _check_media(headers: Headers) -> None:
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise Refusal("unsupported_media_type", "Expected Content-Type: application/json.")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refusal("unsupported_media_type", "Expected a body without Content-Encoding.")
 
 
 def _answer_one(outcomes: Sequence[Message | Refusal]) -> str:
@@ -151,71 +194,109 @@ def _answer_one(outcomes: Sequence[Message | Refusal]) -> str:
     return _encode(model.view(outcome)).decode()
 
 
-def _hash(body: bytes) -> str:
+def hash_of(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _everything(caller: Caller, body: bytes) -> None:
-    """Raise the Refusal that names every problem of a body."""
-    token = country.set(caller.default_country)
+# -- Batches
+
+
+class Batch(NamedTuple):
+    """A batch as it was read: what is to be accepted, and the rows that are not even that, by their places."""
+
+    asked: list[Submission]
+    refused: dict[int, tuple[str | None, Refusal]]
+
+
+def read_batch(body: bytes) -> Batch:
+    """Where the shape of every row is right, which is nearly always, all are read at once; else one by one."""
     try:
-        decode(CheckedMessage, body)
-    finally:
-        country.reset(token)
+        _read_batch(body)  # to find out quickly: telling what is wrong takes its time, and is not wanted of the whole
+        whole = decode(NewBatch, body)
+        return Batch([merged(row, whole.defaults) for row in whole.messages], {})
+    except (ValueError, RecursionError, Refusal):
+        return _row_by_row(body)
 
 
-def read_batch(body: bytes) -> tuple[list[Submission | None], dict[int, Refusal]]:
-    """The submissions of a batch in their order, None where a row is not one; the refusals of those, by place."""
-    batch = decode(NewBatch, body)
-    defaults = {
-        name: value
-        for name in BatchDefaults.__struct_fields__
-        if (value := getattr(batch.defaults, name)) is not msgspec.UNSET
-    }
-    asked: list[Submission | None] = []
-    refused: dict[int, Refusal] = {}
-    written = msgspec.json.decode(_encode(batch.defaults)) if defaults else {}
+def _row_by_row(body: bytes) -> Batch:
+    batch = decode(RawRows, body)
+    defaults = msgspec.to_builtins(batch.defaults)
+    asked: list[Submission] = []
+    refused: dict[int, tuple[str | None, Refusal]] = {}
     for place, raw in enumerate(batch.messages):
         try:
-            if written:
-                row = decode(dict[str, Any], raw)
-                new = decode(NewMessage, _encode({**written, **row}))
-            else:
-                new = decode(NewMessage, raw)
-            asked.append(new.submission())
+            asked.append(merged(decode(BatchMessage, raw), batch.defaults))
         except Refusal as refusal:
-            asked.append(None)
-            refused[place] = refusal
-    return asked, refused
+            refused[place] = _refused(raw, defaults, refusal)
+    return Batch(asked, refused)
 
 
-def batch_view(
-    batch_id: int,
-    rows: Sequence[str],
-    asked: Sequence[Submission | None],
-    refused: dict[int, Refusal],
-    outcomes: Sequence[Message | Refusal],
-) -> dict[str, Any]:
+def _refused(raw: msgspec.Raw, defaults: dict[str, Any], first: Refusal) -> tuple[str | None, Refusal]:
+    """Whom a row was for, so that its sender recognises it, and everything that is wrong with it."""
+    try:
+        row = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return None, first
+    if not isinstance(row, dict):
+        return None, first
+    to = row.get("to")
+    try:
+        decode(CheckedMessage, _encode({**defaults, **row}))
+    except Refusal as refusal:
+        first = refusal
+    return to[:64] if isinstance(to, str) else None, first
+
+
+def merged(row: BatchMessage, defaults: BatchMessage) -> Submission:
+    """What a row asks for, with the batch's defaults where it says nothing."""
+    d = defaults
+    to = row.to if row.to is not UNSET else d.to
+    text = row.text if row.text is not UNSET else d.text
+    sender = row.from_ if row.from_ is not UNSET else d.from_
+    klass = row.class_ if row.class_ is not UNSET else d.class_
+    send_at = row.send_at if row.send_at is not UNSET else d.send_at
+    valid_for = row.valid_for if row.valid_for is not UNSET else d.valid_for
+    media = row.media if row.media is not UNSET else d.media
+    callback = row.callback_url if row.callback_url is not UNSET else d.callback_url
+    smart = row.smart_encoding if row.smart_encoding is not UNSET else d.smart_encoding
+    tags = row.tags if row.tags is not UNSET else d.tags
+    metadata = row.metadata if row.metadata is not UNSET else d.metadata
+    if to is UNSET:
+        raise invalid([FieldError("to", "required", "Expected a string, got nothing.")])
+    return Submission(
+        to,
+        None if text is UNSET else text,
+        None if sender is UNSET else sender,
+        CLASSES["transactional" if klass is UNSET else klass],
+        None if send_at is UNSET or send_at is None else milliseconds(send_at),
+        None if valid_for is UNSET else valid_for,
+        None if media is UNSET else media,
+        None if callback is UNSET else callback,
+        smart is not False,
+        None if tags is UNSET else tags,
+        None if metadata is UNSET else metadata,
+    )
+
+
+def batch_view(batch_id: int, batch: Batch, outcomes: Sequence[Message | Refusal]) -> dict[str, Any]:
+    """The answer to a batch: a line for each row, in the order given."""
+    show, names = ids.show, status.NAMES
     data: list[dict[str, Any]] = []
     accepted = 0
-    following = iter(outcomes)
-    for place, each in enumerate(asked):
-        outcome = refused[place] if each is None else next(following)
+    for outcome, asked in zip(outcomes, batch.asked, strict=True):
         if isinstance(outcome, Refusal):
-            data.append({"to": rows[place] or None, "error": refusal_view(outcome)})
+            data.append({"to": asked.to or None, "error": refusal_view(outcome)})
         else:
             accepted += 1
-            data.append({"id": ids.show("msg", outcome.id), "to": outcome.to, "status": _name(outcome.status)})
+            data.append({"id": show("msg", outcome.id), "to": outcome.to, "status": names[outcome.status]})
+    for place, (to, refusal) in batch.refused.items():  # in rising order, so each comes to stand where it was
+        data.insert(place, {"to": to, "error": refusal_view(refusal)})
     return {
-        "batch_id": ids.show("bat", batch_id),
+        "batch_id": show("bat", batch_id),
         "accepted": accepted,
         "refused": len(data) - accepted,
         "data": data,
     }
-
-
-def _name(number: int) -> str:
-    return status.NAMES[number]
 
 
 def refusal_view(refusal: Refusal) -> dict[str, Any]:

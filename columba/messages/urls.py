@@ -1,0 +1,38 @@
+"""The URLs that a message names: a gate on the main path, so that no door takes one that could never be reached.
+
+Pure. A callback must lead where webhooks may; media are fetched by carriers, so only their form is looked at.
+"""
+
+from collections.abc import Callable, Sequence
+
+from columba.core.model import NO_EXTRA, Message
+from columba.errors import FieldError, Refusal
+from columba.http.egress import EgressError, Policy, check_url
+from columba.http.egress.url import parse_url
+
+
+def url_problems(callback: str | None, media: Sequence[str], policy: Policy) -> list[FieldError]:
+    """What is wrong with them, as far as can be told without looking a name up."""
+    problems = []
+    if callback is not None and (wrong := check_url(callback, policy)) is not None:
+        code = "invalid_url" if wrong.kind == "invalid_url" else "forbidden_url"
+        problems.append(FieldError("callback_url", code, wrong.detail))
+    for place, url in enumerate(media):
+        try:
+            parse_url(url)
+        except EgressError as error:
+            problems.append(FieldError(f"media[{place}]", "invalid_url", error.detail))
+    return problems
+
+
+def gate(policy: Policy) -> Callable[[Message], Refusal | None]:
+    """The gate for what `policy` allows."""
+
+    def look(message: Message) -> Refusal | None:
+        extra = message.extra
+        if extra is NO_EXTRA or (extra.callback_url is None and extra.media is None):
+            return None
+        problems = url_problems(extra.callback_url, extra.media or (), policy)
+        return Refusal("invalid_request", errors=problems) if problems else None
+
+    return look
