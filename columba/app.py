@@ -245,7 +245,7 @@ class App:
             "journal_backlog_rows",
             "Rows waiting for a commit.",
             (),
-            lambda: [((), float(self.store.journal.backlog))],
+            lambda: [((), float(self.store.backlog))],
         )
 
     def _settled(self) -> Mapping[str, float]:

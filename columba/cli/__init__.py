@@ -1,21 +1,46 @@
-"""The command line: `columba COMMAND`. Each command is a file in this folder, loaded when it is called."""
+"""The command line: `columba COMMAND`. Each command is a file in this folder, loaded when it is called.
+
+Exit codes: 0 done, 1 refused or failed, 2 asked wrongly, 3 nobody knows (yet), 130 interrupted. Answers go to standard
+output, all that is said about them to standard error. No command ends with a traceback because of what it was asked,
+because of Ctrl-C or because its reader has gone.
+"""
 
 import importlib
-from typing import Any
+import os
+import sys
+from typing import NamedTuple
 
 import click
 
 from columba import __version__
 
-COMMANDS = {
-    "serve": "columba.cli.serve:serve",
-    "keys": "columba.cli.admin:keys",
-    "migrate": "columba.cli.admin:migrate",
-    "doctor": "columba.cli.doctor:doctor",
-    "send": "columba.cli.client:send",
-    "messages": "columba.cli.client:messages",
-    "listen": "columba.cli.listen:listen",
+
+class Place(NamedTuple):
+    """Where a command is, and its line in the overview, so that the overview loads none."""
+
+    where: str
+    line: str
+
+
+RUN: dict[str, Place] = {
+    "serve": Place("columba.cli.serve:serve", "Serve the API, the lanes and the webhooks."),
+    "keys": Place("columba.cli.admin:keys", "Make, list, rotate and revoke API keys, in the store itself."),
+    "migrate": Place("columba.cli.admin:migrate", "Bring the database to this version."),
+    "doctor": Place("columba.cli.doctor:doctor", "Look for what is wrong, and say how to mend it."),
 }
+USE: dict[str, Place] = {
+    "send": Place("columba.cli.client:send", "Send a text."),
+    "messages": Place("columba.cli.client:messages", "List messages, or show one with its parts and timeline."),
+    "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
+}
+COMMANDS = RUN | USE
+
+FIRST_STEPS = """\
+A first text, over the simulated network:
+
+  columba serve                                   # its first start prints a live and a test key
+  export COLUMBA_KEY=ck_test_...                  # in another terminal
+  columba send --to +447700900123 --text "Hello" --wait"""
 
 
 class Lazy(click.Group):
@@ -28,16 +53,53 @@ class Lazy(click.Group):
         place = COMMANDS.get(name)
         if place is None:
             return None
-        module, _, attribute = place.partition(":")
+        module, _, attribute = place.where.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Columba {__version__}, a self-hosted SMS platform.\n\n{FIRST_STEPS}\n")
+        for title, commands in (("Run it", RUN), ("Use it", USE)):
+            with formatter.section(title):
+                formatter.write_dl([(name, place.line) for name, place in commands.items()], col_max=12)
+        self.format_options(ctx, formatter)
+        formatter.write("\n`columba COMMAND --help` says more about each.\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Command.format_options(self, ctx, formatter)
+
+
+@click.group(
+    cls=Lazy,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="columba")
-def columba() -> None:
+@click.pass_context
+def columba(ctx: click.Context) -> None:
     """Columba, a self-hosted SMS platform."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    return columba.main(args=arguments, prog_name="columba")
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code."""
+    code: object
+    try:
+        code = columba.main(args=arguments, prog_name="columba", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

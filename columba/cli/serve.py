@@ -6,6 +6,7 @@ import errno
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 import click
@@ -57,6 +58,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
     from columba.app import App
+    from columba.http.server import Protocol
 
     app = App(settings)
 
@@ -67,8 +69,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             app.stopping.set()
             super().handle_exit(sig, frame)
 
-        @contextlib.contextmanager  # type: ignore[override]
-        def capture_signals(self):  # type: ignore[no-untyped-def]
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
             """A signal that stopped us is not raised again: stopping when asked is a success."""
             for each in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(each, self.handle_exit)
@@ -79,7 +81,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         config = uvicorn.Config(
             app.asgi,
             loop="none",
-            http="httptools",
+            http=Protocol,
+            proxy_headers=False,
             ws="none",
             lifespan="off",
             access_log=False,

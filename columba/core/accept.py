@@ -187,7 +187,7 @@ class Accept:
         idempotency: Idempotency | None = None,
     ) -> list[Message | Refusal]:
         """Accept what can be accepted; durable when it returns. Answers in the order asked."""
-        if self._store.journal.backlog > BACKLOG:
+        if self._store.backlog > BACKLOG:
             raise Refusal("overloaded", retry_after=1)
         prepared = [self.prepare(caller, each, batch_id) for each in asked]
         messages = [each for each in prepared if isinstance(each, Message)]
@@ -200,7 +200,7 @@ class Accept:
             self._count(prepared)
             return prepared
         steps, happened = self._steps(caller, messages, prepared, batch_id, idempotency)
-        results = await self._store.commit(plan(*steps))
+        results = await self._store.commit(plan(*steps), apart=True)
         first = 1 if idempotency is not None else 0
         # What came back may be that of many callers: only our own ids count.
         claimed, there = self._returned(results, first)
@@ -304,21 +304,21 @@ class Accept:
 
 
 def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:
-    """Which lane takes a message: a person's texts always take the same one of a carrier's lanes."""
+    """Which lane takes a message: one of the only carrier that its account has in this mode."""
 
-    known: dict[tuple[int, int], int | Refusal] = {}
+    known: dict[tuple[int, int], Carrier | Refusal] = {}
     seen: Mapping[int, Carrier] | None = None
 
-    def choose(mode: int, account_id: int) -> int | Refusal:
+    def choose(mode: int, account_id: int) -> Carrier | Refusal:
         usable = [
             carrier
             for carrier in carriers().values()
             if carrier.mode == mode
-            and carrier.state != "off"
+            and carrier.state in ("on", "paused")
             and (carrier.account_id is None or carrier.account_id == account_id)
         ]
         if len(usable) == 1:
-            return usable[0].id
+            return usable[0]
         return Refusal(
             "no_route",
             "Several live carriers are set up and no route chooses between them."
@@ -333,12 +333,9 @@ def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:
             known.clear()
             seen = now
         who = (message.mode, message.account_id)
-        base = known.get(who)
-        if base is None:
-            base = known[who] = choose(*who)
-        if isinstance(base, Refusal):
-            return base
-        count = now[base].lanes
-        return base if count == 1 else base + int(message.to[-4:]) % count
+        chosen = known.get(who)
+        if chosen is None:
+            chosen = known[who] = choose(*who)
+        return chosen if isinstance(chosen, Refusal) else chosen.lane_of(message.to)
 
     return route

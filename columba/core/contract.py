@@ -69,15 +69,24 @@ class Carrier(msgspec.Struct, frozen=True):
     name: str
     kind: str
     mode: int
-    config: Any
-    rate: float | None = None
-    window: int | None = None
-    state: str = "on"
+    config: Any  # the kind's struct; None when it can't be read
+    rate: float | None = None  # of all its lanes together
+    window: int | None = None  # of each lane
+    state: Literal["on", "paused", "off", "deleted"] = "on"
     lanes: int = 1
     # What an unanswered submit becomes: another copy, or `unknown`. One-time codes are always `unknown`.
     on_unknown: Literal["resend", "unknown"] = "resend"
     serial: bool = False
     receipts: bool = True
+    revision: int = 0  # another one needs a new session
+    most_lanes: int = 0  # how many there were: what waits on those beyond `lanes` is moved
+
+    def has_session(self, n: int) -> bool:
+        return n < self.lanes and self.state in ("on", "paused") and self.config is not None
+
+    def lane_of(self, to: str) -> int:
+        """A person's texts always take the same one of its lanes."""
+        return self.id if self.lanes == 1 else self.id + int(to[-4:]) % self.lanes
 
 
 class Session(Protocol):

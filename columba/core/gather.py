@@ -26,7 +26,7 @@ class Gather(Generic[Item]):
     def add(self, items: Iterable[Item]) -> None:
         self._items += items
         if self._due is None:
-            if self._store.journal.backlog:
+            if self._store.backlog:
                 self._due = self._loop.call_later(DELAY_S, self._go)
             else:
                 self._due = self._loop.call_soon(self._go)

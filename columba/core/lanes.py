@@ -50,12 +50,16 @@ class Job(Protocol):
 
 
 class Spec(NamedTuple):
-    """How a lane may run. `serial`: the wire doesn't keep the order, so one job a person at a time."""
+    """How a lane may run. `serial`: the wire doesn't keep the order, so one job a person at a time.
+
+    Another `revision` has the lane closed, once what is on the wire has come back, and opened anew.
+    """
 
     rate: float | None = None
     window: int = 100
     serial: bool = False
     paused: bool = False
+    revision: int = 0
 
 
 class Backlog(NamedTuple):
@@ -522,6 +526,7 @@ class Lanes:
             ms = self.clock()
             for lane in list(self.owned.values()):
                 lane.tick(ms)
+                self._changed |= lane.draining and lane.is_idle()
             if self._changed or self.loop.time() >= next_lease:
                 self._changed = False
                 next_lease = self.loop.time() + TICK_S
@@ -548,13 +553,14 @@ class Lanes:
                     wanted[lane_id] = (kind, spec)
         for lane in self.owned.values():
             found = wanted.get(lane.id)
-            lane.draining = found is None
-            if found is not None and lane.spec != found[1]:
+            lane.draining = found is None or found[1].revision != lane.spec.revision
+            if found is not None and not lane.draining and lane.spec != found[1]:
                 lane.spec = found[1]
                 lane.wake()
-        release = [lane for lane in self.owned.values() if lane.draining and not lane.flying and lane.is_idle()]
-        for lane in release:
+        drained = [lane for lane in self.owned.values() if lane.draining and lane.is_idle()]
+        for lane in drained:
             self._lose(lane)
+        release = [lane for lane in drained if lane.id not in wanted]
         began = self.loop.time()
         results = await self.store.commit(
             plan(

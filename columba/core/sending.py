@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
 from columba.core import events, status
-from columba.core.gather import Gather
 from columba.core.contract import Air, Carrier, Outcome, Part, Session
+from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import Event, Message, message_of
@@ -29,6 +30,8 @@ MAX_ATTEMPTS = 16
 RETRY_FIRST_MS, RETRY_MOST_MS = 2_000, 900_000
 THROTTLED_FIRST_MS, THROTTLED_MOST_MS = 250, 30_000
 EXPIRED = Outcome("failed", None, "expired")
+CLOSED = -1  # the revision of a lane without a session: what waits on it can only expire, end or move
+CLOSE_S = 10.0
 
 log = structlog.get_logger()
 
@@ -43,6 +46,17 @@ class Flight:
         self.left = left
         self.outcomes: list[tuple[int, Outcome]] = []
         self.marked = False
+
+
+class LaneState(msgspec.Struct):
+    """How the session of a lane is doing: `up`, or why not, since when; and the last thing that went wrong."""
+
+    up: bool
+    why: str
+    since: int
+    error: str | None = None
+    code: str | None = None
+    error_at: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -82,25 +96,40 @@ class Sending:
         self._sessions: dict[int, Session] = {}
         self._carrier_of: dict[int, Carrier] = {}
         self._down: Gather[tuple[Lane, Flight]] = Gather(store, self._flush)
-        self._closing: set[asyncio.Task[None]] = set()
-        self.states: dict[int, tuple[bool, str]] = {}
+        self._closing: dict[int, asyncio.Task[None]] = {}
+        self.states: dict[int, LaneState] = {}
 
     # What the lanes ask
 
     def lanes(self) -> Mapping[int, Spec]:
         return {
-            carrier.id + n: Spec(carrier.rate, carrier.window or 200, carrier.serial, carrier.state == "paused")
+            carrier.id + n: _spec(carrier, n)
             for carrier in self._carriers().values()
-            for n in range(carrier.lanes)
+            for n in range(max(carrier.lanes, carrier.most_lanes))
         }
 
     def opened(self, lane: Lane) -> None:
-        carrier = self._carriers()[lane.id & ~63]
-        self._carrier_of[lane.id] = carrier
         lane.ready = False
+        closing = self._closing.get(lane.id)
+        if closing is None:
+            self._open(lane)
+        else:  # the other side may allow one session at a time
+            closing.add_done_callback(lambda _: self._open(lane))
+
+    def _open(self, lane: Lane) -> None:
+        carrier = self._carriers().get(lane.id & ~63)
+        if lane.gone or carrier is None:
+            return
+        self._carrier_of[lane.id] = carrier
+        if lane.spec.revision == CLOSED:
+            return
+        state = self.states[lane.id] = LaneState(False, "", self._clock())
 
         def ready(up: bool, why: str) -> None:
-            self.states[lane.id] = (up, why)
+            if lane.gone:
+                return
+            if (state.up, state.why) != (up, why):
+                state.up, state.why, state.since = up, why, self._clock()
             lane.ready = up
             if up:
                 lane.wake()
@@ -113,16 +142,29 @@ class Sending:
             self._clock,
             self._random,
         )
-        self._sessions[lane.id] = self._connect(carrier, lane.id - carrier.id, air)
+        try:
+            self._sessions[lane.id] = self._connect(carrier, lane.id - carrier.id, air)
+        except Exception as error:
+            log.exception("carrier.connect_raised", carrier=carrier.name, lane=lane.id)
+            ready(False, f"The session could not be opened: {type(error).__name__}.")
 
     def closed(self, lane: Lane) -> None:
         session = self._sessions.pop(lane.id, None)
         self._carrier_of.pop(lane.id, None)
         self.states.pop(lane.id, None)
         if session is not None:
-            task = self._loop.create_task(session.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            task = self._closing[lane.id] = self._loop.create_task(self._close(session))
+            task.add_done_callback(lambda _: self._closing.pop(lane.id, None))
+
+    async def _close(self, session: Session) -> None:
+        try:
+            await asyncio.wait_for(session.close(), CLOSE_S)
+        except Exception:
+            log.exception("carrier.close_raised")
+
+    async def stop(self) -> None:
+        """Wait for the sessions that are being closed."""
+        await asyncio.gather(*self._closing.values())
 
     async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
         rows = await self._store.read(SQL["message_backlog"], [(lane,) for lane in lanes])
@@ -298,6 +340,9 @@ class Sending:
             return Verdict(status.SENT, message.due_at, None, None)
         if worst is EXPIRED:
             return Verdict(status.EXPIRED, message.due_at, "expired", None)
+        state = self.states.get(lane.id)
+        if state is not None and worst.kind != "unsent":
+            state.error, state.code, state.error_at = worst.error, worst.code, now
         if worst.kind == "failed":
             return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)
         if worst.kind == "unknown" and self._marks(message, self._carrier_of.get(lane.id)):
@@ -453,6 +498,12 @@ class Sending:
     async def unresolved(self, lane_id: int, since: int = 0, most: int = 5_000) -> list[Any]:
         """Parts that the carrier took and has not told the end of, for a session that wants to ask."""
         return await self._store.read(SQL["unresolved_parts"], lane=lane_id, since=since, most=most)
+
+
+def _spec(carrier: Carrier, n: int) -> Spec:
+    rate = None if carrier.rate is None else carrier.rate / carrier.lanes
+    revision = carrier.revision if carrier.has_session(n) else CLOSED
+    return Spec(rate, carrier.window or 200, carrier.serial, carrier.state != "on", revision)
 
 
 _GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "failed": 5, "sent": 0}

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .plan import Journal, Plan, Results, Step, StoreUnavailable, plan
+from .plan import Plan, Results, Step, StoreUnavailable, plan
 from .sql import Row, Statement, Value, statements
 from .sqlite import SqliteStore, StoreRefused, open_sqlite
 
@@ -28,10 +28,18 @@ class Store(Protocol):
     """What both engines do."""
 
     engine: str
-    journal: Journal
 
-    def commit(self, plan: Plan) -> Awaitable[Results]:
-        """Run a plan in a transaction shared with others; durable when it returns."""
+    @property
+    def backlog(self) -> int:
+        """Rows that wait to be committed."""
+        ...
+
+    def commit(self, plan: Plan, *, apart: bool = False) -> Awaitable[Results]:
+        """Run a plan in a transaction shared with others; durable when it returns.
+
+        Plans commit in the order of the calls. Those that are `apart` keep it among themselves only, and so don't wait
+        for the others where the engine can do both at once.
+        """
         ...
 
     async def read(self, statement: Statement, rows: Sequence[Row] = (), **params: Value) -> list[Row]: ...

@@ -8,20 +8,26 @@ is known by the first column of its rows. A later step may be held to an earlier
 - `feed=k`: the rows *are* what step k returned.
 
 A step without rows is skipped. Plans of the same shape that wait at the same moment are merged: one transaction, one
-statement a step, one future for all. Owns no connection: an engine takes groups, runs them, says what came of it. When a merged transaction fails
-for a reason that may lie in one plan, each plan is run alone, so that one bad row fails its own caller only.
+statement a step, and the same results for all their callers, who look their own rows up by id. Owns no connection: an
+engine takes groups, runs them, says what came of it. When a merged transaction fails for a reason that may lie in one
+plan, each plan is run alone, so that one bad row fails its own caller only.
 """
 
 import asyncio
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from columba.errors import Refusal
 
 from .sql import Row, Statement
 
+_encode = msgspec.json.Encoder().encode
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 Results = list[list[Row]]
 
 
@@ -68,65 +74,55 @@ def rows_for(step: Step, results: Results) -> Sequence[Row]:
     return rows
 
 
-class _Outcome(asyncio.Future[Results]):
-    """Shared by all callers of one group: a caller that is canceled must not cancel the others."""
-
-    def cancel(self, msg: Any = None) -> bool:
-        return False
+def batch(rows: Sequence[Row]) -> str:
+    """Rows as both engines take them. ValueError for text that PostgreSQL can't keep."""
+    text = _encode(rows).decode()
+    if "\\u0000" in text and _NUL.search(text):
+        raise ValueError("a text with a NUL can't be stored")
+    return text
 
 
 class Group:
-    """Plans of one shape that are committed together, and the future that their callers share."""
+    """Plans of one shape that are committed together, and for each the future that its caller waits for."""
 
-    __slots__ = ("outcome", "plans", "size")
+    __slots__ = ("futures", "plans", "size")
 
-    def __init__(self, outcome: _Outcome) -> None:
+    def __init__(self) -> None:
         self.plans: list[Plan] = []
+        self.futures: list[asyncio.Future[Results]] = []
         self.size = 0
-        self.outcome = outcome
 
     def merged(self) -> Plan:
         if len(self.plans) == 1:
             return self.plans[0]
         steps = [
-            step if step.feed is not None else step._replace(rows=[row for each in self.plans for row in each.steps[i][1]])
+            step
+            if step.feed is not None
+            else step._replace(rows=[row for each in self.plans for row in each.steps[i].rows])
             for i, step in enumerate(self.plans[0].steps)
         ]
         return Plan(steps, self.plans[0].shape, self.size)
 
 
 Outcome = Results | Exception
-Attempts = Generator[Sequence[Plan], list[Results] | Exception, list[Outcome]]
+Attempts = Generator[Sequence[Plan], list[Results] | Exception, list[list[Outcome]]]
 
 
 def attempts(groups: Sequence[Group]) -> Attempts:
-    """What to run so that all groups get their outcome: yields plans, is sent what running them came to."""
+    """What to run so that each plan gets its outcome: yields plans, is sent what running them came to."""
     came = yield [group.merged() for group in groups]
-    if not isinstance(came, Exception):
-        return list(came)
     if isinstance(came, StoreUnavailable):
-        return [came for _ in groups]
-    outcomes: list[Outcome] = []
-    for group in groups:
-        outcomes.append((yield from _one_by_one(group)))
+        return [[came] * len(group.plans) for group in groups]
+    if not isinstance(came, Exception):
+        return [[results] * len(group.plans) for group, results in zip(groups, came, strict=True)]
+    outcomes: list[list[Outcome]] = []
+    for group in groups:  # it failed for one plan's sake, perhaps: each by itself, in order
+        alone: list[Outcome] = []
+        for each in group.plans:
+            came = yield [each]
+            alone.append(came if isinstance(came, Exception) else came[0])
+        outcomes.append(alone)
     return outcomes
-
-
-def _one_by_one(group: Group) -> Generator[Sequence[Plan], list[Results] | Exception, Outcome]:
-    """A transaction failed for one plan's sake, perhaps: each by itself, in order."""
-    together: Results | None = None
-    failed: Exception = StoreUnavailable("nothing was committed")
-    for each in group.plans:
-        came = yield [each]
-        if isinstance(came, Exception):
-            failed = came
-        elif together is None:
-            together = [list(rows) for rows in came[0]]
-        else:
-            for rows, more in zip(together, came[0], strict=True):
-                rows.extend(more)
-    # Callers look their own rows up by id; those of a failed plan find nothing there.
-    return failed if together is None else together
 
 
 class Journal:
@@ -140,6 +136,7 @@ class Journal:
         self, bell: Callable[[], None], *, most_rows: int = 20_000, observe: Callable[[int, float], None] | None = None
     ) -> None:
         self.backlog = 0  # rows that are not committed yet
+        self._open = 0  # plans
         self._bell = bell
         self._most_rows = most_rows
         self._observe = observe
@@ -153,9 +150,14 @@ class Journal:
         self._empty = asyncio.Event()
 
     def commit(self, a_plan: Plan) -> Awaitable[Results]:
-        """Durable when it returns. Enqueued at the call: plans commit in the order of their calls."""
+        """Durable when it returns. Its place is taken at the call: no plan commits later than one that came after it.
+
+        Plans of one shape run together, before or after those of another in the same transaction: a plan that builds
+        on another's rows awaits it first.
+        """
         if self._closing:
             raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[Results] = self._loop.create_future()
         with self._lock:
             if self._gathered and self._gathered + a_plan.size > self._most_rows:
                 self._full.append(list(self._gathering.values()))
@@ -163,15 +165,17 @@ class Journal:
                 self._gathered = 0
             group = self._gathering.get(a_plan.shape)
             if group is None:
-                group = self._gathering[a_plan.shape] = Group(_Outcome(loop=self._loop))
+                group = self._gathering[a_plan.shape] = Group()
             group.plans.append(a_plan)
+            group.futures.append(future)
             group.size += a_plan.size
             self._gathered += a_plan.size
             idle, self._idle = self._idle, False
         self.backlog += a_plan.size
+        self._open += 1
         if idle:
             self._bell()
-        return group.outcome
+        return future
 
     def take(self) -> list[Group]:
         """What is to be committed next; nothing when there is nothing (then `bell` rings with the next plan)."""
@@ -184,24 +188,28 @@ class Journal:
             self._idle = not groups
             return groups
 
-    def done(self, groups: Sequence[Group], outcomes: Sequence[Outcome], seconds: float) -> None:
+    def done(self, groups: Sequence[Group], outcomes: Sequence[Sequence[Outcome]], seconds: float) -> None:
         """Tell the callers."""
         size = 0
-        for group, outcome in zip(groups, outcomes, strict=True):
+        for group, those in zip(groups, outcomes, strict=True):
             size += group.size
-            if isinstance(outcome, Exception):
-                group.outcome.set_exception(outcome)
-                group.outcome.exception()  # a caller that has gone away leaves no warning behind
-            else:
-                group.outcome.set_result(outcome)
+            self._open -= len(those)
+            for future, outcome in zip(group.futures, those, strict=True):
+                if future.done():  # its caller has gone away
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                    future.exception()  # one that nobody awaits leaves no warning behind
+                else:
+                    future.set_result(outcome)
         self.backlog -= size
         if self._observe is not None:
             self._observe(size, seconds)
-        if self._closing and not self.backlog:
+        if self._closing and not self._open:
             self._empty.set()
 
     async def close(self) -> None:
         """No more plans; returns when those that were handed over are committed."""
         self._closing = True
-        if self.backlog:
+        if self._open:
             await self._empty.wait()

@@ -1,7 +1,7 @@
 """The shared store: PostgreSQL, for any number of processes.
 
-Owns its connections: `journals` that commit plans in groups (each in order), a pool for reading, one that rings and
-hears the bell (LISTEN/NOTIFY; a lost ring costs a poll). A lost connection fails what was on it with StoreUnavailable
+Owns its connections: two that commit plans in groups (each in order), a pool for reading, one that rings and hears
+the bell (LISTEN/NOTIFY; a lost ring costs a poll). A lost connection fails what was on it with StoreUnavailable
 and is opened anew with growing pauses; nothing is retried here that might have been committed.
 """
 
@@ -10,14 +10,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
-import msgspec
 
 from . import migrate
-from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, rows_for
+from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, batch, rows_for
 from .sql import Row, Statement, Value
 from .sqlite import StoreRefused
 
-_encode = msgspec.json.Encoder().encode
 _LOST = (
     OSError,
     asyncio.TimeoutError,
@@ -28,62 +26,47 @@ _LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
 )
 OLDEST = 140_000
 _LOCK = 0x436F6C75  # advisory lock for migrations: "Colu"
 # Batches join a few hundred rows to tables of any size by their keys: the planner, which can't know how long a JSON
 # array is, must not be tempted into reading a whole table.
-_PLANNER = {
+PLANNER = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
     "application_name": "columba",
 }
 
 
-class PostgresStore:
-    engine = "postgres"
+class _Writer:
+    """A connection that commits plans in groups, one after the other."""
 
-    def __init__(self, url: str, observe: Callable[[int, float], None] | None = None) -> None:
-        self.url = url
-        self._writer: asyncpg.Connection | None = None
-        self._pool: asyncpg.Pool | None = None
-        self._ear: asyncpg.Connection | None = None
-        self._listeners: list[Callable[[str], None]] = []
-        self._to_ring: set[str] = set()
-        self._ringing: asyncio.Task[None] | None = None
-        self._hearing: asyncio.Task[None] | None = None
+    def __init__(self, url: str, observe: Callable[[int, float], None] | None) -> None:
+        self._url = url
+        self._connection: asyncpg.Connection | None = None
         self._pause = 0.0
-        self._work_bell = asyncio.Event()
-        self.journal = Journal(self._work_bell.set, observe=observe)
+        self._bell = asyncio.Event()
+        self.journal = Journal(self._bell.set, observe=observe)
         self._working: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        self._pool = await asyncpg.create_pool(
-            self.url, min_size=1, max_size=4, command_timeout=30, server_settings={"application_name": "columba"}
-        )
         await self._connected()
         self._working = asyncio.get_running_loop().create_task(self._work(), name="journal")
-        self._hearing = asyncio.get_running_loop().create_task(self._hear(), name="bell")
-
-    # Writing
-
-    def commit(self, plan: Plan) -> Awaitable[Results]:
-        return self.journal.commit(plan)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._work_bell.wait()
-            self._work_bell.clear()
+            await self._bell.wait()
+            self._bell.clear()
             while groups := self.journal.take():
                 began = loop.time()
                 outcomes = await self._drive(attempts(groups))
                 self.journal.done(groups, outcomes, loop.time() - began)
 
-    async def _drive(self, work: Attempts) -> list[Outcome]:
+    async def _drive(self, work: Attempts) -> list[list[Outcome]]:
         plans = next(work)
         while True:
             came: list[Results] | Exception
@@ -94,46 +77,96 @@ class PostgresStore:
             try:
                 plans = work.send(came)
             except StopIteration as stop:
-                outcomes: list[Outcome] = stop.value
+                outcomes: list[list[Outcome]] = stop.value
                 return outcomes
 
     async def _connected(self) -> asyncpg.Connection:
-        if self._writer is None or self._writer.is_closed():
-            self._writer = None
+        if self._connection is None or self._connection.is_closed():
+            self._connection = None
             if self._pause:
                 await asyncio.sleep(self._pause)
             try:
-                self._writer = await asyncpg.connect(
-                    self.url, server_settings=_PLANNER, timeout=5, command_timeout=60, statement_cache_size=500
+                self._connection = await asyncpg.connect(
+                    self._url,
+                    server_settings=PLANNER | {"plan_cache_mode": "force_generic_plan", "synchronous_commit": "on"},
+                    timeout=5,
+                    command_timeout=60,
+                    statement_cache_size=500,
                 )
-            except Exception:
+            except (*_LOST, asyncpg.PostgresError) as error:  # whatever the reason, a plan has no part in it
                 self._pause = min(1.0, self._pause * 2 or 0.05)
-                raise
+                raise StoreUnavailable(f"PostgreSQL can't be reached: {error or type(error).__name__}") from error
             self._pause = 0.0
-        return self._writer
+        return self._connection
 
     async def _execute(self, plans: Sequence[Plan]) -> list[Results]:
         try:
-            writer = await self._connected()
-            async with writer.transaction():
-                return [await self._run(writer, plan) for plan in plans]
+            connection = await self._connected()
+            async with connection.transaction():
+                return [await self._run(connection, plan) for plan in plans]
         except _LOST as error:
-            if self._writer is not None:
-                self._writer.terminate()
-                self._writer = None
+            if self._connection is not None:
+                self._connection.terminate()
+                self._connection = None
             raise StoreUnavailable(str(error) or type(error).__name__) from error
+        except asyncpg.TransactionRollbackError as error:  # a deadlock with another process, which went first
+            if len(plans) > 1:
+                raise  # each is tried alone
+            raise StoreUnavailable(str(error)) from error
 
     @staticmethod
-    async def _run(writer: asyncpg.Connection, plan: Plan) -> Results:
+    async def _run(connection: asyncpg.Connection, plan: Plan) -> Results:
         results: Results = []
         for step in plan.steps:
             rows = rows_for(step, results)
             if not rows:
                 results.append([])
                 continue
-            found = await writer.fetch(step.statement.postgres, _encode([tuple(row) for row in rows]).decode())
+            found = await connection.fetch(step.statement.postgres, batch([tuple(row) for row in rows]))
             results.append(found)
         return results
+
+    async def close(self) -> None:
+        await self.journal.close()
+        if self._working is not None:
+            self._working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._working
+        if self._connection is not None:
+            await self._connection.close()
+
+
+class PostgresStore:
+    engine = "postgres"
+
+    def __init__(self, url: str, observe: Callable[[int, float], None] | None = None) -> None:
+        self.url = url
+        # What callers wait for at the door need not wait for what carriers and endpoints answered.
+        self._door = _Writer(url, observe)
+        self._rest = _Writer(url, observe)
+        self._pool: asyncpg.Pool | None = None
+        self._ear: asyncpg.Connection | None = None
+        self._listeners: list[Callable[[str], None]] = []
+        self._to_ring: set[str] = set()
+        self._ringing: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self.url, min_size=1, max_size=4, command_timeout=30, server_settings=PLANNER
+        )
+        await self._door.open()
+        await self._rest.open()
+        self._hearing = asyncio.get_running_loop().create_task(self._hear(), name="bell")
+
+    # Writing
+
+    @property
+    def backlog(self) -> int:
+        return self._door.journal.backlog + self._rest.journal.backlog
+
+    def commit(self, plan: Plan, *, apart: bool = False) -> Awaitable[Results]:
+        return (self._door if apart else self._rest).journal.commit(plan)
 
     # Reading
 
@@ -143,7 +176,7 @@ class PostgresStore:
             raise StoreUnavailable("the store is closed")
         arguments: list[Value] = [params[name] for name in statement.params]
         if statement.columns:
-            arguments.insert(0, _encode(rows).decode())
+            arguments.insert(0, batch(rows))
         try:
             return [tuple(row) for row in await self._pool.fetch(statement.postgres, *arguments)]
         except _LOST as error:
@@ -172,6 +205,7 @@ class PostgresStore:
 
     async def _hear(self) -> None:
         while True:
+            ear: asyncpg.Connection | None = None
             try:
                 ear = await asyncpg.connect(self.url, timeout=5, command_timeout=10)
                 lost = asyncio.Event()
@@ -180,23 +214,22 @@ class PostgresStore:
                 self._ear = ear
                 self._heard(None, 0, "", "*")  # what was rung while nobody listened
                 await lost.wait()
-            except _LOST:
+            except (*_LOST, asyncpg.PostgresError):
                 pass
             finally:
-                ear_was, self._ear = self._ear, None
-                if ear_was is not None:
-                    ear_was.terminate()
+                self._ear = None
+                if ear is not None:
+                    ear.terminate()
             await asyncio.sleep(0.5)
 
     async def close(self) -> None:
-        await self.journal.close()
-        for task in (self._working, self._hearing, self._ringing):
+        await self._door.close()
+        await self._rest.close()
+        for task in (self._hearing, self._ringing):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        if self._writer is not None:
-            await self._writer.close()
         if self._pool is not None:
             await self._pool.close()
 

@@ -19,11 +19,10 @@ import apsw
 import msgspec
 
 from . import migrate
-from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, rows_for
+from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, batch, rows_for
 from .sql import Row, Statement, Value
 
 OLDEST_SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NoMemError)
 
@@ -50,10 +49,15 @@ class SqliteStore:
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(3, "sqlite-reader")
         self._opened: list[apsw.Connection] = []
+        self._closed = False
 
     # Writing
 
-    def commit(self, plan: Plan) -> Awaitable[Results]:
+    @property
+    def backlog(self) -> int:
+        return self.journal.backlog
+
+    def commit(self, plan: Plan, *, apart: bool = False) -> Awaitable[Results]:
         return self.journal.commit(plan)
 
     def _work(self) -> None:
@@ -66,7 +70,7 @@ class SqliteStore:
                 loop.call_soon_threadsafe(journal.done, groups, outcomes, time.perf_counter() - began)
         self._write.close()
 
-    def _drive(self, work: Attempts) -> list[Outcome]:
+    def _drive(self, work: Attempts) -> list[list[Outcome]]:
         plans = next(work)
         while True:
             came: list[Results] | Exception
@@ -77,7 +81,7 @@ class SqliteStore:
             try:
                 plans = work.send(came)
             except StopIteration as stop:
-                outcomes: list[Outcome] = stop.value
+                outcomes: list[list[Outcome]] = stop.value
                 return outcomes
 
     def _transact(self, plans: Sequence[Plan]) -> list[Results]:
@@ -112,7 +116,7 @@ class SqliteStore:
                 continue
             statement = step.statement
             text = texts.get(step.feed, "") if step.feed is not None else ""
-            bindings = (text or _encode(rows).decode(),)
+            bindings = (text or batch(rows),)
             if statement.whole:
                 text = texts[place] = write.execute(statement.whole, bindings).get
                 results.append([] if text == "[]" else _decode(text))
@@ -130,17 +134,19 @@ class SqliteStore:
 
     async def read(self, statement: Statement, rows: Sequence[Row] = (), **params: Value) -> list[Row]:
         """Rows as they are after the last commit."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         return await self._loop.run_in_executor(self._readers, self._read, statement, rows, params)
 
     def _read(self, statement: Statement, rows: Sequence[Row], params: Mapping[str, Value]) -> list[Row]:
-        connection: apsw.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = _connect(self.path, apsw.SQLITE_OPEN_READONLY)
-            self._opened.append(connection)
         bindings: dict[str, Value] = dict(params)
         if statement.columns:
-            bindings["1"] = _encode(rows).decode()
+            bindings["1"] = batch(rows)
         try:
+            connection: apsw.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = _connect(self.path, apsw.SQLITE_OPEN_READONLY)
+                self._opened.append(connection)
             return connection.execute(statement.sqlite, bindings).fetchall()
         except _UNAVAILABLE as error:
             raise StoreUnavailable(str(error)) from error
@@ -154,20 +160,20 @@ class SqliteStore:
         pass
 
     async def close(self) -> None:
+        self._closed = True
         await self.journal.close()
-        self._work_bell.put(False)
-        await self._loop.run_in_executor(None, self._writer.join)
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
+        self._work_bell.put(False)  # the last to close brings everything into the one file
+        await self._loop.run_in_executor(None, self._writer.join)
 
 
 def _connect(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(5_000)
     if flags & apsw.SQLITE_OPEN_READWRITE:
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", 2)
+        _write_ahead(connection)
         connection.pragma("wal_autocheckpoint", 4_000)
         connection.pragma("journal_size_limit", 64 << 20)
         connection.pragma("cache_size", -32_000)
@@ -177,15 +183,32 @@ def _connect(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_O
     return connection
 
 
+def _write_ahead(connection: apsw.Connection, patience: float = 30.0) -> None:
+    """Write-ahead logging, each commit synced. Its first start waits for no lock by itself, as all else does."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            break
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    connection.pragma("synchronous", 2)
+
+
 def check_disk(folder: Path) -> None:
     """A disk that takes writes and keeps them."""
     probe = folder / f".fsync-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with probe.open("wb") as file:
-            file.write(b"columba")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with probe.open("wb") as file:
+                file.write(b"columba")
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -196,8 +219,6 @@ def check_disk(folder: Path) -> None:
             f"{folder} can't be written durably ({error.strerror}): nothing accepted there would be safe. "
             "Choose a folder on a disk that supports fsync, with --data DIR."
         ) from error
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def check_version(version: str = "") -> None:
@@ -216,9 +237,9 @@ async def open_sqlite(folder: Path, observe: Callable[[int, float], None] | None
     path = folder / "columba.db"
     try:
         await asyncio.get_running_loop().run_in_executor(None, migrate_sqlite, path)
+        return SqliteStore(path, observe)
     except apsw.Error as error:
         raise StoreRefused(f"{path} can't be opened: {error}") from error
-    return SqliteStore(path, observe)
 
 
 def migrate_sqlite(path: Path, upto: int | None = None) -> list[int]:
@@ -226,8 +247,7 @@ def migrate_sqlite(path: Path, upto: int | None = None) -> list[int]:
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(30_000)
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", 2)
+        _write_ahead(connection)
         connection.execute("begin immediate")
         try:
             connection.execute("create table if not exists migrations (number integer primary key, at integer)")
@@ -241,7 +261,8 @@ def migrate_sqlite(path: Path, upto: int | None = None) -> list[int]:
                 done.append(step.number)
             connection.execute("commit")
         except BaseException:
-            connection.execute("rollback")
+            if connection.in_transaction:
+                connection.execute("rollback")
             raise
     except migrate.NewerDatabase as error:
         raise StoreRefused(str(error)) from error

@@ -86,9 +86,7 @@ async def test_a_plan_of_nothing_is_committed(store: Store) -> None:
 
 async def test_a_plan_is_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match=r"(?i)unique"):
-        await store.commit(
-            plan(Step(BIRDS["insert_birds"], birds(1)), Step(BIRDS["count_birds"], birds(2, 3, 2)))
-        )
+        await store.commit(plan(Step(BIRDS["insert_birds"], birds(1)), Step(BIRDS["count_birds"], birds(2, 3, 2))))
     assert await names(store) == {}
     await store.commit(plan(Step(BIRDS["insert_birds"], birds(1))))
     assert await names(store) == {1: "dove"}
@@ -145,7 +143,7 @@ async def test_a_bad_row_fails_its_own_caller_only(store: Store) -> None:
     assert failed == [False, True, True, False, False]
     assert not any(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
     assert list(await names(store)) == [1, 4, 5, 100]
-    assert store.journal.backlog == 0
+    assert store.backlog == 0
 
 
 async def test_a_caller_that_goes_away_takes_nobody_with_it(store: Store) -> None:
@@ -160,14 +158,14 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it(store: Store) -> Non
     assert [task.cancelled() for task in tasks] == [False, True, False, True, False]
     await commit(9)
     assert list(await names(store)) == [0, 1, 2, 3, 4, 9]
-    assert store.journal.backlog == 0
+    assert store.backlog == 0
 
 
 async def test_the_backlog_counts_the_rows_that_wait(store: Store) -> None:
     waiting = [store.commit(plan(Step(BIRDS["insert_birds"], birds(n, n + 100)))) for n in range(10)]
-    assert store.journal.backlog == 20
+    assert store.backlog == 20
     await asyncio.gather(*waiting)
-    assert store.journal.backlog == 0
+    assert store.backlog == 0
 
 
 async def test_closing_commits_what_was_handed_over_and_refuses_more(store: Store) -> None:

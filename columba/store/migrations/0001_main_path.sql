@@ -7,6 +7,12 @@ create table versions (
 );
 insert into versions (topic, n) values ('config', 1), ('keys', 1), ('webhooks', 1), ('carriers', 1);
 
+-- How far something that walks the data has come.
+create table marks (
+  name text primary key,
+  value bigint not null
+);
+
 -- Which process has which node number (a part of every id it makes).
 create table nodes (
   n integer primary key,
@@ -47,18 +53,39 @@ create table keys (
   previous_until bigint
 );
 
+-- `id` leaves 63 ids free after it, for its lanes. What of `config` is secret is sealed in `secrets`. `most_lanes` is how
+-- many lanes there ever were: those beyond `lanes` are emptied. `revision` counts what needs a new session.
 create table carriers (
   id bigint primary key,
-  account_id bigint,
+  account_id bigint not null,
+  mode integer not null,
   name text not null,
   kind text not null,
-  mode integer not null,
-  config text not null default '{}',
+  config text not null,
+  secrets text,
   rate double precision,
   window_size integer,
-  state text not null default 'on',
+  lanes integer,
+  most_lanes integer not null,
+  on_unknown text not null,
+  state text not null,
+  revision integer not null default 1,
+  version integer not null default 1,
   created_at bigint not null,
   updated_at bigint not null
+);
+
+-- What the owner of a lane says of its session, for the other processes; it counts while that owner has the lane.
+create table carrier_states (
+  lane bigint primary key,
+  token text not null,
+  up integer not null,
+  why text not null,
+  since bigint not null,
+  flying integer not null,
+  error text,
+  carrier_code text,
+  error_at bigint
 );
 
 create table messages (
@@ -92,7 +119,10 @@ create table messages (
 create index messages_pending on messages (lane, class, account_id, due_at, id, expires_at) where status in (10, 20);
 create index messages_by_account on messages (account_id, mode, id);
 create index messages_by_number on messages (to_addr, id);
+create index messages_by_sender on messages (from_addr, id);
 create index messages_by_batch on messages (batch_id, id) where batch_id is not null;
+-- Those that few are in for long; what is on its way or delivered is met soon among the newest.
+create index messages_in_trouble on messages (account_id, mode, status, id) where status in (10, 40, 51, 52, 53, 54);
 
 create table bodies (
 -- only sqlite
@@ -165,7 +195,7 @@ create table events (
 create index events_by_subject on events (subject, id);
 create index events_by_account on events (account_id, mode, id);
 -- only postgres
-create index events_by_commit on events (tx, id);
+create index events_by_commit on events (account_id, mode, tx, id);
 -- end
 
 create table webhooks (

@@ -1,0 +1,3 @@
+-- name: of_the_journal
+-- rows: name text
+select current_setting(name) from {rows} r

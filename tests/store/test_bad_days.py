@@ -1,0 +1,237 @@
+"""Disks that are full or can't be trusted, and a PostgreSQL that goes away under load."""
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from columba.store import Step, Store, StoreRefused, StoreUnavailable, open_store, plan
+from tests import engines
+from tests.store import places
+from tests.store.disk import small_disk
+from tests.store.places import BIRDS
+
+
+def insert(an_id: int, name: str = "dove") -> object:
+    return plan(Step(BIRDS["insert_birds"], [(an_id, name, 1.0, an_id)]))
+
+
+async def until(true: Callable[[], bool], patience: float = 10.0) -> None:
+    deadline = asyncio.get_running_loop().time() + patience
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+# The disk at the start
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/self", "/proc/columba", "dangling"])
+async def test_a_folder_that_can_not_be_written_is_refused(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at all")
+    folder = tmp_path / where
+    with pytest.raises(StoreRefused) as refused:
+        await open_store(folder)
+    assert str(folder) in str(refused.value)
+    assert "can't be written durably" in str(refused.value)
+    assert "--data DIR" in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file", "dangling"] or not list(tmp_path.glob(".fsync*"))
+
+
+async def test_a_disk_that_can_not_be_synced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No filesystem at hand refuses fsync, so here it is made to."""
+
+    def fsync(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StoreRefused, match=r"can't be written durably \(Invalid argument\).*supports fsync"):
+        await open_store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_closed_store_is_one_file(tmp_path: Path) -> None:
+    async with places.opened(tmp_path) as store:
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        await store.commit(insert(1))
+        assert len(await store.read(BIRDS["all_birds"])) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["columba.db"]
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "columba.db").write_bytes(b"this is a diary, not a database" * 1000)
+    with pytest.raises(StoreRefused, match=r"columba\.db can't be opened: .*not a database"):
+        await open_store(tmp_path)
+
+
+# A disk that fills
+
+
+async def test_a_full_disk_is_said_and_work_resumes_when_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as small:
+        async with places.opened(small.folder) as store:
+            await places.execute(small.folder, places.TABLES["sqlite"])
+            await store.commit(insert(0))
+            kept = [0]
+
+            async def go_on(first: int) -> None:
+                for n in range(first, first + 100):
+                    await store.commit(insert(n, "x" * 20_000))
+                    kept.append(n)
+
+            for first in (1000, 2000):
+                small.fill()
+                with pytest.raises(StoreUnavailable):
+                    await go_on(first)
+                with pytest.raises(StoreUnavailable):
+                    await store.commit(insert(5, "x" * 20_000))
+                small.free()
+                await go_on(first + 500)  # nobody had to help
+            found = [row[0] for row in await store.read(BIRDS["all_birds"])]
+            assert found == sorted(kept)
+
+
+async def test_a_disk_that_is_full_at_the_start_is_refused(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as small:
+        small.fill()
+        with pytest.raises(StoreRefused, match=r"(?i)can't be (written|opened).*(space|full)"):
+            await open_store(small.folder)
+
+
+# PostgreSQL
+
+
+async def test_a_server_that_is_not_there_is_refused() -> None:
+    with pytest.raises(StoreRefused, match=r"PostgreSQL can't be reached .*Check --database"):
+        await open_store("postgresql://postgres@127.0.0.1:1/nothing")
+
+
+async def test_a_server_that_does_not_sync_is_refused() -> None:
+    with (
+        engines.postgres(memory=True, settings={"fsync": "off"}) as server,
+        pytest.raises(StoreRefused, match=r"fsync=off.*nothing accepted would survive"),
+    ):
+        await open_store(server.url())
+
+
+class Load:
+    """Callers that commit one row after the other, and remember what was acknowledged."""
+
+    def __init__(self, store: Store, callers: int = 8) -> None:
+        self.acknowledged: list[int] = []
+        self.refused = 0
+        self.others: list[BaseException] = []
+        self._store = store
+        self._next = 0
+        self._tasks = [asyncio.create_task(self._call()) for _ in range(callers)]
+
+    async def _call(self) -> None:
+        while True:
+            self._next += 1
+            mine = self._next
+            try:
+                await self._store.commit(insert(mine))
+            except StoreUnavailable:
+                self.refused += 1
+                await asyncio.sleep(0.01)
+            except Exception as error:
+                self.others.append(error)
+                raise
+            else:
+                self.acknowledged.append(mine)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_postgres_restarted_under_load(own_postgres: engines.Postgres, how: str) -> None:
+    loop = asyncio.get_running_loop()
+    url = own_postgres.url(own_postgres.create_database())
+    async with places.opened(url) as store, places.opened(url) as other:
+        heard: list[str] = []
+        other.on_bell(heard.append)
+        await places.execute(url, places.TABLES["postgres"])
+        load = Load(store)
+        await until(lambda: len(load.acknowledged) > 200)
+        await asyncio.to_thread(getattr(own_postgres, how))
+        await until(lambda: load.refused > 20)
+        with pytest.raises(StoreUnavailable):
+            await store.read(BIRDS["all_birds"])
+        before = len(load.acknowledged)
+        await asyncio.to_thread(own_postgres.start)
+        began = loop.time()
+        await until(lambda: len(load.acknowledged) > before + 200, 5.0)
+        assert loop.time() - began < 5.0
+        assert len(await store.read(BIRDS["all_birds"])) > before
+        await load.stop()
+        assert not load.others
+        there = {row[0] for row in await store.read(BIRDS["all_birds"])}
+        assert set(load.acknowledged) <= there
+
+        def rung() -> bool:
+            store.ring("after")
+            return "after" in heard
+
+        await until(rung, 5.0)
+
+
+async def test_a_connection_cut_in_the_middle_fails_what_was_on_it_and_no_more(postgres_url: str) -> None:
+    async with places.opened(postgres_url) as store:
+        await places.execute(postgres_url, places.TABLES["postgres"])
+        load = Load(store)
+        cut = (
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        for n in range(1, 6):
+            await until(lambda n=n: len(load.acknowledged) > 50 * n)
+            await places.execute(postgres_url, cut)
+        seen = len(load.acknowledged)
+        await until(lambda: len(load.acknowledged) > seen + 50, 5.0)
+        await load.stop()
+        assert not load.others
+        there = {row[0] for row in await store.read(BIRDS["all_birds"])}
+        assert set(load.acknowledged) <= there
+
+
+async def test_closing_while_the_server_is_away_ends(own_postgres: engines.Postgres) -> None:
+    url = own_postgres.url(own_postgres.create_database())
+    async with places.opened(url) as store:
+        await places.execute(url, places.TABLES["postgres"])
+        await store.commit(insert(1))
+        await asyncio.to_thread(own_postgres.kill)
+        waiting = [store.commit(insert(n)) for n in range(2, 5)]
+    for each in waiting:
+        with pytest.raises(StoreUnavailable):
+            await each
+
+
+# The bell
+
+
+async def test_what_one_rings_the_others_hear(postgres_url: str) -> None:
+    async with places.opened(postgres_url) as one, places.opened(postgres_url) as two:
+        heard: list[str] = []
+        two.on_bell(heard.append)
+
+        def rung() -> bool:
+            one.ring("lane:64")
+            one.ring("it's a 'topic' 🔔")
+            return {"lane:64", "it's a 'topic' 🔔"} <= set(heard)
+
+        await until(rung)
+
+
+async def test_ringing_harms_nobody_where_nobody_listens(store: Store) -> None:
+    store.ring("lane:64")
+    with contextlib.suppress(StoreUnavailable):
+        await store.commit(insert(1))
+    assert len(await store.read(BIRDS["all_birds"])) == 1
