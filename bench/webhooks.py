@@ -19,10 +19,11 @@ from bench import report
 from bench.load import http_sink
 from columba.app import App
 from columba.core import events, status
-from columba.core.model import Event, Message
+from columba.core.model import Message
 from columba.settings import Settings
 from columba.store import plan
 from columba.webhooks.endpoints import Settings as EndpointSettings
+from columba.webhooks.signature import new_secret
 
 BATCH = 1_000
 AHEAD = 2_000  # deliveries in memory that have not left
@@ -38,7 +39,7 @@ async def measure(folder: Path, count: int, endpoints: int, urls: list[str]) -> 
         for n in range(endpoints):
             made = await app.endpoints.add(
                 app.ids(), account, mode, urls[n % len(urls)], ["message.delivered"], "", EndpointSettings(),
-                int(time.time() * 1000), os.urandom(24),
+                int(time.time() * 1000), new_secret(os.urandom(24)),
             )  # fmt: skip
             assert made is not None
             lanes.append(made.id)

@@ -86,7 +86,8 @@ class App:
         self.ids = Ids(await join(self.store, token), clock)
         self.vault = Vault(parse_key(settings.secret_key) if settings.secret_key else key_file(data / "secret.key"))
         self.snapshots = Snapshots(self.store)
-        self.keys = Keys(self.store, self.snapshots, clock)
+        usual = {"default_country": settings.default_country} if settings.default_country else {}
+        self.keys = Keys(self.store, self.snapshots, clock, usual)
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
         self.publisher = events.Publisher()
         self.policy = Policy(networks(settings.allow_network))

@@ -25,15 +25,15 @@ import pytest
 import pytest_asyncio
 from starlette.types import ASGIApp, Message
 
-from columba.app import App
+from columba.app import App, clock
 from columba.core import status
-from columba.core.accept import Submission
+from columba.core.accept import Caller, Submission
 from columba.core.model import Message as Text
 from columba.errors import Refusal
 from columba.http.dispatch import build
 from columba.http.endpoint import Endpoint
-from columba.http.wire import Headers
-from columba.keys import Key
+from columba.keys.auth import Auth
+from columba.keys.limits import Limits
 from columba.settings import Settings
 from columba.store import Step, plan
 from columba.store.sql import Statement
@@ -195,6 +195,8 @@ class Columba:
         self.account_id = account_id
         self.live_key = ""
         self.test_key = ""
+        self.limits = Limits(clock)
+        self.auth = Auth(app.keys, app.vault, clock, self.limits)
 
     async def key(self, mode: int = status.TEST, scopes: Iterable[str] = (), account_id: int | None = None) -> str:
         """The secret of a new key; with no scopes named it may do everything."""
@@ -210,13 +212,10 @@ class Columba:
         await self.app.snapshots.changed()
         return account_id
 
-    def authenticate(self, headers: Headers, client: str = "") -> Key:
-        """Who asks, by nothing but a Bearer key."""
-        secret = headers.get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
-        key = self.app.keys.check(secret)
-        if key is None:
-            raise Refusal("unauthorized")
-        return key
+    @property
+    def whole(self) -> Api:
+        """Everything that the App serves."""
+        return Api(self.app.asgi, self.test_key)
 
     def api(
         self,
@@ -225,30 +224,22 @@ class Columba:
         **hooks: Any,
     ) -> Api:
         """These endpoints and nothing else; `hooks` are those of `columba.http.dispatch.build`."""
+        usual: dict[str, Any] = {"authenticate": self.auth.key, "idempotency": self.app.repeats, "limit": self.limits}
         asgi = build(
             endpoints,
             raw_routes=raw_routes,
-            authenticate=hooks.pop("authenticate", self.authenticate),
             new_request_id=lambda: f"req_{uuid.uuid4().hex}",
             clock=time.perf_counter,
-            **hooks,
+            **{**usual, **hooks},
         )
         return Api(asgi, self.test_key)
 
     async def send(self, to: str = "+447700900123", text: str = "Hello", mode: int = status.TEST, **more: Any) -> Text:
         """A message, accepted as any door would."""
-        key = self.authenticate({b"authorization": b"Bearer " + (self.live_key if mode else self.test_key).encode()})
-        asked = Submission(to, text, **more)
-        (outcome,) = await self.app.accept(_caller(key), [asked])
+        (outcome,) = await self.app.accept(Caller(self.account_id, mode), [Submission(to, text, **more)])
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
-
-
-def _caller(key: Key) -> Any:
-    from columba.core.accept import Caller
-
-    return Caller(key.account_id, key.mode, key.id, key.scopes)
 
 
 @contextlib.asynccontextmanager

@@ -127,7 +127,15 @@ def _settings(text: str) -> Settings:
 class Keys:
     """The keys in memory, and the changes to them."""
 
-    def __init__(self, store: Store, snapshots: Snapshots, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        snapshots: Snapshots,
+        clock: Callable[[], int],
+        usual: Mapping[str, object] | None = None,
+    ) -> None:
+        """`usual` are the settings of accounts that have none of their own."""
+        self._usual = dict(usual or {})
         self.all: Mapping[int, Key] = {}  # replaced as a whole, whenever a key or an account has changed
         self.accounts: Mapping[int, Account] = {}
         self._by_hash: dict[str, Key] = {}
@@ -148,7 +156,7 @@ class Keys:
             if key.previous_hash is not None:
                 by_hash[key.previous_hash] = key
         self.accounts = {
-            row[0]: Account(row[0], row[1], msgspec.json.decode(row[2]), row[3])
+            row[0]: Account(row[0], row[1], self._usual | msgspec.json.decode(row[2]), row[3])
             for row in await self._store.read(SQL["accounts"])
         }
         self._by_hash = by_hash

@@ -27,6 +27,15 @@ TABLES = {
 }
 
 
+@contextlib.asynccontextmanager
+async def connected(url: str, settings: dict[str, str] | None = None) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url, server_settings=settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def execute(place: Path | str, sql: str) -> list[tuple[Any, ...]]:
     """Run SQL on a connection of its own."""
     if isinstance(place, Path):
@@ -36,14 +45,11 @@ async def execute(place: Path | str, sql: str) -> list[tuple[Any, ...]]:
             return connection.execute(sql).fetchall()
         finally:
             connection.close()
-    other = await asyncpg.connect(place)
-    try:
+    async with connected(place) as other:
         if ";" in sql.strip().rstrip(";"):
             await other.execute(sql)
             return []
         return [tuple(row) for row in await other.fetch(sql)]
-    finally:
-        await other.close()
 
 
 @contextlib.asynccontextmanager

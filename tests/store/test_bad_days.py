@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from columba.store import Step, Store, StoreRefused, StoreUnavailable, open_store, plan
+from columba.store import Plan, Step, Store, StoreRefused, StoreUnavailable, open_store, plan
 from tests import engines
 from tests.store import places
 from tests.store.disk import small_disk
 from tests.store.places import BIRDS
 
 
-def insert(an_id: int, name: str = "dove") -> object:
+def insert(an_id: int, name: str = "dove") -> Plan:
     return plan(Step(BIRDS["insert_birds"], [(an_id, name, 1.0, an_id)]))
 
 
@@ -145,6 +145,10 @@ class Load:
             else:
                 self.acknowledged.append(mine)
 
+    async def goes_on(self) -> None:
+        seen = len(self.acknowledged)
+        await until(lambda: len(self.acknowledged) > seen + 50, 5.0)
+
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -191,11 +195,10 @@ async def test_a_connection_cut_in_the_middle_fails_what_was_on_it_and_no_more(p
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
             "where datname = current_database() and pid <> pg_backend_pid()"
         )
-        for n in range(1, 6):
-            await until(lambda n=n: len(load.acknowledged) > 50 * n)
+        for _ in range(5):
+            await load.goes_on()
             await places.execute(postgres_url, cut)
-        seen = len(load.acknowledged)
-        await until(lambda: len(load.acknowledged) > seen + 50, 5.0)
+        await load.goes_on()
         await load.stop()
         assert not load.others
         there = {row[0] for row in await store.read(BIRDS["all_birds"])}

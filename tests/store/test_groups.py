@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from columba.store import Step, plan
+from columba.store import Step, plan, statements
 from tests.store import places
 from tests.store.disk import disk
 from tests.store.places import BIRDS
@@ -19,7 +19,11 @@ def commits() -> Iterator[list[str]]:
     made: list[str] = []
 
     def watch(connection: apsw.Connection) -> None:
-        connection.set_commit_hook(lambda: made.append(connection.filename) or False)
+        def committing() -> bool:
+            made.append(connection.filename)
+            return False
+
+        connection.set_commit_hook(committing)
 
     apsw.connection_hooks.append(watch)
     yield made
@@ -70,7 +74,7 @@ async def test_a_commit_is_synced_before_its_caller_knows(tmp_path: Path) -> Non
 async def test_postgres_waits_for_the_disk_whatever_its_settings_say(postgres_url: str) -> None:
     name = postgres_url.rpartition("/")[2]
     await places.execute(postgres_url, f"alter database {name} set synchronous_commit = off")
-    settings = places.statements(Path(__file__).with_name("settings.sql"))
+    settings = statements(Path(__file__).with_name("settings.sql"))
     async with places.opened(postgres_url) as store:
         (found,) = await store.commit(plan(Step(settings["of_the_journal"], [("synchronous_commit",)])))
         assert [tuple(row) for row in found] == [("on",)]

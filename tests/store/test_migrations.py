@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import asyncpg
 import pytest
 
 from columba.store import Statement, StoreRefused, migrate, open_store, sqlite, statements
@@ -159,11 +158,8 @@ async def values_for(place: Path | str, statement: Statement) -> list[int | str]
     """A value of the right type for each parameter."""
     if isinstance(place, Path):
         return [1] * len(statement.params)
-    connection = await asyncpg.connect(place)
-    try:
+    async with places.connected(place) as connection:
         types = (await connection.prepare(statement.postgres)).get_parameters()
-    finally:
-        await connection.close()
     return ["1" if each.name == "text" else 1 for each in types]
 
 

@@ -1,10 +1,11 @@
 """What a plan does, on both engines."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
-from columba.store import Step, Store, StoreUnavailable, plan
+from columba.store import Results, Step, Store, StoreUnavailable, plan
 from tests.store.places import BIRDS
 
 
@@ -96,7 +97,7 @@ async def test_plans_of_one_shape_share_a_transaction_and_their_results(store: S
     """Each caller's rows are there, given and missing are kept apart by the first column."""
     await store.commit(plan(Step(BIRDS["insert_birds"], birds(1, 4))))
 
-    def a_plan(*ids: int) -> object:
+    def a_plan(*ids: int) -> Awaitable[Results]:
         return store.commit(
             plan(
                 Step(BIRDS["insert_birds"], birds(*ids)),
@@ -107,7 +108,7 @@ async def test_plans_of_one_shape_share_a_transaction_and_their_results(store: S
             )
         )
 
-    all_results = await asyncio.gather(a_plan(1, 2), a_plan(3), a_plan(4), a_plan(5, 6))  # type: ignore[call-overload]
+    all_results = await asyncio.gather(a_plan(1, 2), a_plan(3), a_plan(4), a_plan(5, 6))
     for results, mine in zip(all_results, ({2}, {3}, set(), {5, 6}), strict=True):
         assert mine <= {row[0] for row in results[0]}
         assert {1, 4}.isdisjoint(row[0] for row in results[0])

@@ -12,6 +12,7 @@ import pytest
 import columba
 from columba.store import Statement, statements
 from columba.store.postgres import PLANNER
+from columba.store.sqlite import migrate_sqlite
 from tests.store import places
 
 FILES = sorted(file for file in Path(columba.__file__).parent.rglob("*.sql") if file.parent.name != "migrations")
@@ -29,8 +30,6 @@ def test_there_are_statements() -> None:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Any:
-    from columba.store.sqlite import migrate_sqlite
-
     migrate_sqlite(tmp_path / "columba.db")
     connection = apsw.Connection(str(tmp_path / "columba.db"))
     yield connection
@@ -56,15 +55,13 @@ def test_every_statement_prepares_on_sqlite(sqlite: apsw.Connection) -> None:
 
 async def test_every_statement_prepares_on_postgres(postgres_url: str) -> None:
     wrong = {}
-    async with places.opened(postgres_url):
-        connection = await asyncpg.connect(postgres_url)
+    async with places.opened(postgres_url), places.connected(postgres_url) as connection:
         for name, statement in ALL.items():
             try:
                 prepared = await connection.prepare(statement.postgres)
                 assert len(prepared.get_parameters()) == len(statement.params) + bool(statement.columns)
             except asyncpg.PostgresError as error:
                 wrong[name] = str(error)
-        await connection.close()
     assert not wrong
 
 
@@ -101,10 +98,8 @@ def fill(connection: apsw.Connection) -> None:
 
 async def test_postgres_reads_no_growing_table_from_end_to_end(postgres_url: str) -> None:
     wrong = {}
-    async with places.opened(postgres_url):
-        connection = await asyncpg.connect(
-            postgres_url, server_settings=PLANNER | {"plan_cache_mode": "force_generic_plan"}
-        )
+    settings = PLANNER | {"plan_cache_mode": "force_generic_plan"}
+    async with places.opened(postgres_url), places.connected(postgres_url, settings) as connection:
         for filled in (False, True):
             if filled:
                 await connection.execute(FILLING + "analyze")
@@ -119,7 +114,6 @@ async def test_postgres_reads_no_growing_table_from_end_to_end(postgres_url: str
                 ]
                 if bad:
                     wrong[name, filled] = bad
-        await connection.close()
     assert not wrong
 
 
