@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from columba.core.contract import Air, Carrier, Session
+from columba.core.contract import CUT, Air, Carrier, Cut, Session
 
 SECRET: Final = {"writeOnly": True}
 
@@ -24,6 +24,7 @@ class CarrierKind(NamedTuple):
 
     lanes: how many sessions a configuration asks for. window: of a session, where the operator sets none. serial: the
     wire doesn't keep the order. callbacks: the names under /callbacks/{carrier id}/ at which the network calls us.
+    cut: how its texts are cut into parts. sends: whether messages may be routed to it.
     """
 
     name: str
@@ -33,6 +34,8 @@ class CarrierKind(NamedTuple):
     window: int = 200
     serial: bool = False
     callbacks: tuple[str, ...] = ()
+    cut: Callable[[Any], Cut] = lambda _config: CUT
+    sends: Callable[[Any], bool] = lambda _config: True
 
 
 @cache

@@ -6,19 +6,22 @@ restart it asks for the parts that it had taken and sends their receipts. Faults
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import structlog
+from msgspec import Meta
 
-from columba.carriers import CarrierKind
+from columba.carriers import SECRET, CarrierKind
 from columba.core import status
 from columba.core.contract import Air, Carrier, Outcome, Part, Receipt
+from columba.errors import FieldError
 from columba.store import StoreUnavailable
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Ms = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Ms = Annotated[int, Meta(ge=0, le=600_000)]
 
 # What the last four digits of `to` mean for the receipt: status, error, the code a carrier would send.
 RECEIPTS: dict[str, tuple[int, str | None, str | None]] = {
@@ -33,22 +36,48 @@ REFUSED = {
     "0001": Outcome("failed", None, "unknown_number", "INVDST"),
     "0004": Outcome("failed", None, "opted_out", "OPTOUT"),
 }
-UNKNOWN = Outcome("unknown", None, "no_answer")
+UNKNOWN = Outcome("unknown", None, "no_answer", final=True)
+HANGS = Outcome("unknown", None, "no_answer")
 
 log = structlog.get_logger()
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the simulated network behaves."""
+    """How the simulated network behaves. Shares are drawn for each part, in this order."""
 
-    latency_ms: Ms = 5
-    receipt_ms: Ms = 100
-    hang_ms: Ms = 2_000
-    error_rate: Share = 0.0
-    hang_rate: Share = 0.0
-    throttle_rate: Share = 0.0
-    disconnect_every: Annotated[int, msgspec.Meta(ge=0)] = 0
-    record: str | None = None
+    latency_ms: Annotated[Ms, Meta(description="How long the answer to a part takes.")] = 5
+    receipt_ms: Annotated[Ms, Meta(description="How long after that its receipt comes.")] = 100
+    hang_ms: Annotated[Ms, Meta(description="How long it takes to notice that no answer comes.")] = 2_000
+    error_rate: Annotated[Share, Meta(description="The share of parts that it fails to take, for now.")] = 0.0
+    hang_rate: Annotated[Share, Meta(description="The share of parts that it takes and never answers.")] = 0.0
+    throttle_rate: Annotated[Share, Meta(description="The share of parts for which it has no room.")] = 0.0
+    disconnect_every: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Every so many parts the session breaks; 0 for never.")
+    ] = 0
+    record: (
+        Annotated[
+            str,
+            Meta(
+                max_length=1000,
+                extra_json_schema=SECRET,
+                description="A file to which each part that it takes is written; only where the operator allows it.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+def recording(beside: str) -> Callable[[Config], Iterable[FieldError]]:
+    """What `record` may be for those who can't reach this machine otherwise: a file beside the operator's, if any."""
+
+    def check(config: Config) -> Iterable[FieldError]:
+        if config.record and not (beside and Path(config.record).parent.resolve() == Path(beside).parent.resolve()):
+            detail = (
+                "Expected a file in the folder of the server's --sandbox-record." if beside else "It is not allowed."
+            )
+            yield FieldError("config.record", "invalid_value", detail)
+
+    return check
 
 
 class Sandbox:
@@ -63,7 +92,7 @@ class Sandbox:
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._record = (
-            os.open(self._config.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if self._config.record else -1
+            os.open(self._config.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if self._config.record else -1
         )
         air.ready(True, "")
         self._spawn(self._resume())
@@ -106,7 +135,7 @@ class Sandbox:
                 if tail != "0006":
                     receipt = Receipt(an_id, *RECEIPTS.get(tail, DELIVERED), at + config.receipt_ms)
                     (late if tail == "0005" else soon).append(receipt)
-            elif outcome is UNKNOWN:
+            elif outcome.kind == "unknown":
                 self._loop.call_later(config.hang_ms / 1000, done, part, outcome)
             else:
                 done(part, outcome)
@@ -121,12 +150,12 @@ class Sandbox:
         if config.disconnect_every and self._count % config.disconnect_every == 0:
             self._air.ready(False, "disconnected")
             self._loop.call_later(0.2, self._air.ready, True, "")
-            return UNKNOWN
+            return HANGS
         drawn = self._air.random()
         if drawn < config.error_rate:
             return Outcome("retry", None, "carrier_failed", "SYSERR")
         if drawn < config.error_rate + config.hang_rate:
-            return UNKNOWN
+            return HANGS
         if drawn < config.error_rate + config.hang_rate + config.throttle_rate:
             return THROTTLED
         return None

@@ -5,10 +5,13 @@ plan; the commit is the acknowledgement. Gates that need only the message run be
 steps. Fails with a Refusal for one message, never for its neighbours; with StoreUnavailable when nothing was kept.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from columba.core import events, model, status
 from columba.core.contract import Carrier
@@ -17,10 +20,11 @@ from columba.core.lanes import Lanes
 from columba.core.model import Event, Extra, Message
 from columba.errors import FieldError, Refusal
 from columba.numbers import NumberError, normalise, sender
-from columba.store import Results, Step, Store, plan
+from columba.store import Results, Step, Store, StoreUnavailable, plan
 from columba.text import check, encoding_of, segments_of, smart
 
 SQL = events.SQL
+log = structlog.get_logger()
 MOST_SEGMENTS = 10
 DEFAULT_VALID_S = 48 * 3600
 MOST_VALID_S = 14 * 86_400
@@ -123,6 +127,17 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
     return Examined(to, sent_from, text, encoding, segments, due, problems)
 
 
+class _Told(asyncio.Future[set[int]]):
+    """Which messages were kept, for all who wait for the same plan: one that is canceled must not cancel the others."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        return False
+
+    def fail(self, error: Exception) -> None:
+        self.set_exception(error)
+        self.exception()  # a caller that has gone away leaves no warning behind
+
+
 class Accept:
     def __init__(
         self,
@@ -146,6 +161,10 @@ class Accept:
         self._gates = gates
         self._callbacks = callbacks
         self._asked_last: tuple[Results, set[int], set[int]] = ([], set(), set())
+        self._loop = asyncio.get_running_loop()
+        self._together: list[Message] = []
+        self._told: _Told | None = None
+        self._committing: set[asyncio.Task[None]] = set()
 
     def problems(self, caller: Caller, asked: Submission) -> list[FieldError]:
         """What is wrong with a submission by itself."""
@@ -178,6 +197,62 @@ class Accept:
         message.lane = lane
         return message
 
+    async def one(self, caller: Caller, asked: Submission) -> Message:
+        """Accept one message; durable when it returns. Those of the same turn of the loop are one plan."""
+        if self._store.backlog > BACKLOG:
+            raise Refusal("overloaded", retry_after=1)
+        message = self.prepare(caller, asked)
+        if isinstance(message, Refusal):
+            self._count((message,))
+            raise message
+        url = message.extra.callback_url
+        if url is not None and self._callbacks is not None:
+            found = self._callbacks(message.account_id, message.mode, url)
+            message.callback = found if isinstance(found, int) else await found
+        told = self._told
+        if told is None:
+            told = self._told = _Told(loop=self._loop)
+            self._loop.call_soon(self._go)
+        self._together.append(message)
+        if message.id not in await told:
+            raise Refusal("internal")
+        return message
+
+    def _go(self) -> None:
+        together, told = self._together, self._told
+        self._together, self._told = [], None
+        if told is not None:
+            task = self._loop.create_task(self._commit(together, told))
+            self._committing.add(task)
+            task.add_done_callback(self._committing.discard)
+
+    async def _commit(self, messages: Sequence[Message], told: "_Told") -> None:
+        try:
+            there = await self._keep(messages)
+        except StoreUnavailable as error:
+            told.fail(error)
+        except Exception as error:  # one of them is to blame, and the others are not to suffer for it
+            log.error("accept.together_failed", error=str(error))
+            kept: set[int] = set()
+            for message in messages:
+                with contextlib.suppress(Exception):
+                    kept |= await self._keep((message,))
+            told.set_result(kept)
+        else:
+            told.set_result(there)
+
+    async def _keep(self, messages: Sequence[Message]) -> set[int]:
+        """Commit messages that stand for themselves, and send them on their way; the ids of those that were kept."""
+        steps, happened = self._steps(messages)
+        results = await self._store.commit(plan(*steps), apart=True)
+        _, there = self._returned(results, 0)
+        if not all(message.id in there for message in messages):
+            messages = [message for message in messages if message.id in there]
+        self.accepted += len(messages)
+        self._hand_over(messages)
+        self._publisher.published(results[4], happened)
+        return there
+
     async def __call__(
         self,
         caller: Caller,
@@ -199,12 +274,20 @@ class Accept:
         if not messages and idempotency is None:
             self._count(prepared)
             return prepared
-        steps, happened = self._steps(caller, messages, prepared, batch_id, idempotency)
+        claim: tuple[int, Step] | None = None
+        if idempotency is not None:
+            gate = batch_id if batch_id is not None else messages[0].id if messages else self._ids()
+            row = (
+                gate, caller.account_id, caller.mode, idempotency.key, idempotency.body_hash, 202,
+                idempotency.answer(prepared), self._clock(),
+            )  # fmt: skip
+            claim = (gate, Step(SQL["claim_idempotency"], [row]))
+        steps, happened = self._steps(messages, claim)
         results = await self._store.commit(plan(*steps), apart=True)
-        first = 1 if idempotency is not None else 0
+        first = 1 if claim is not None else 0
         # What came back may be that of many callers: only our own ids count.
         claimed, there = self._returned(results, first)
-        if idempotency is not None and steps[0].rows[0][0] not in claimed:
+        if claim is not None and claim[0] not in claimed:
             raise Repeated
         if not all(message.id in there for message in messages):
             prepared = [
@@ -224,33 +307,15 @@ class Accept:
         return self._asked_last[1:]
 
     def _steps(
-        self,
-        caller: Caller,
-        messages: Sequence[Message],
-        prepared: Sequence[Message | Refusal],
-        batch_id: int | None,
-        idempotency: Idempotency | None,
+        self, messages: Sequence[Message], claim: tuple[int, Step] | None = None
     ) -> tuple[Sequence[Step], dict[int, Event]]:
+        """The plan's steps. `claim` comes first, and nothing is kept without it."""
         rows: list[Any] = []
         bodies: list[Any] = []
         tags: list[Any] = []
         made: list[Any] = []
         happened: dict[int, Event] = {}
-        gate = 0
-        claim: tuple[Step, ...] = ()
-        if idempotency is not None:
-            gate = batch_id if batch_id is not None else messages[0].id if messages else self._ids()
-            claim = (
-                Step(
-                    SQL["claim_idempotency"],
-                    [
-                        (
-                            gate, caller.account_id, caller.mode, idempotency.key, idempotency.body_hash, 202,
-                            idempotency.answer(prepared), self._clock(),
-                        )
-                    ],
-                ),
-            )  # fmt: skip
+        gate = 0 if claim is None else claim[0]
         for m in messages:
             an_event = self._ids()
             event = Event(an_event, m.account_id, m.mode, m.status, m.id, m.updated_at, None, m)
@@ -266,9 +331,9 @@ class Accept:
                 tags += [(m.id, m.account_id, m.mode, tag) for tag in extra.tags]
             made.append((m.id, an_event, m.account_id, m.mode, m.status, m.updated_at, None, m.callback))
             happened[an_event] = event
-        first = len(claim)
+        first = 0 if claim is None else 1
         steps = (
-            *claim,
+            *(() if claim is None else (claim[1],)),
             Step(SQL["insert_messages"], rows, given=0 if claim else None),
             Step(SQL["insert_bodies"], bodies, given=first),
             Step(SQL["insert_tags"], tags, given=first),
@@ -314,6 +379,7 @@ def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:
             carrier
             for carrier in carriers().values()
             if carrier.mode == mode
+            and carrier.sends
             and carrier.state in ("on", "paused")
             and (carrier.account_id is None or carrier.account_id == account_id)
         ]

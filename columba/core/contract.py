@@ -8,11 +8,31 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
-OutcomeKind = Literal["sent", "failed", "retry", "throttled", "unsent", "unknown"]
+from columba.text import Decoded
+
+OutcomeKind = Literal["sent", "failed", "retry", "throttled", "reroute", "unsent", "unknown"]
+
+
+class Cut(NamedTuple):
+    """How texts are cut into parts for a carrier.
+
+    whole: not at all, it takes a text in one piece. wide: for references of 16 bits, which leave less room. alphabet:
+    the texts that it takes in its own alphabet, among those that are GSM; all others go as UCS-2.
+    """
+
+    whole: bool = False
+    wide: bool = False
+    alphabet: Literal["gsm7", "latin1", "ascii", "ucs2"] = "gsm7"
+
+
+CUT = Cut()
 
 
 class Part(NamedTuple):
-    """One SMS on the wire. `ref`, `n` and `of` tell a long text's parts apart; `flight` is the lane's own."""
+    """One SMS on the wire, or the whole text where a carrier takes it in one piece (then it is 1 of 1, however long).
+
+    `ref`, `n` and `of` tell a long text's parts apart; `flight` is the lane's own.
+    """
 
     message_id: int
     n: int
@@ -32,33 +52,54 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of handing one part over.
 
     sent: the carrier has it, under `id`. failed: it never will. retry: not now (its trouble). throttled: not so fast.
-    unsent: it did not leave us. unknown: it left, and no answer came.
+    reroute: not this carrier, perhaps another. unsent: it did not leave us. unknown: it left, and no answer came.
+    `match` is what receipts call it, where that is not `id`. `final`: an unknown one stays so, no other copy is sent.
     """
 
     kind: OutcomeKind
     id: str | None = None
     error: str | None = None
     code: str | None = None
+    match: str | None = None
+    final: bool = False
 
 
 class Receipt(NamedTuple):
-    """A carrier's word on a part: `status` is a number of columba.core.status."""
+    """A carrier's word on a part: `status` is a number of columba.core.status.
+
+    `alternatives` are ids that it may mean instead, the likeliest first: they count where there is no part with its id.
+    """
 
     carrier_message_id: str
     status: int
     error: str | None
     code: str | None
     at: int
+    alternatives: tuple[str, ...] = ()
+
+
+class Fragment(NamedTuple):
+    """What makes an inbound text a part of a longer one: the `n`th of `of`, from 1, that have the same `ref`.
+
+    The others are waited for so long; then what has come is a text with gaps.
+    """
+
+    ref: str
+    n: int
+    of: int
+    body: Decoded
+    wait_ms: int
 
 
 class Inbound(NamedTuple):
-    """A text from a person, joined from its parts."""
+    """A text from a person, or one part of it. One with an id of the carrier's that was there before is left out."""
 
     sender: str
     to: str
     text: str
     media: tuple[str, ...] = ()
     carrier_message_id: str | None = None
+    fragment: Fragment | None = None
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -78,6 +119,8 @@ class Carrier(msgspec.Struct, frozen=True):
     on_unknown: Literal["resend", "unknown"] = "resend"
     serial: bool = False
     receipts: bool = True
+    sends: bool = True  # messages may be routed to it
+    cut: Cut = CUT
     revision: int = 0  # another one needs a new session
     most_lanes: int = 0  # how many there were: what waits on those beyond `lanes` is moved
 

@@ -102,19 +102,23 @@ where messages.id = r.id and messages.status in (10, 20)
   and (r.status <> 54 or not exists (select 1 from parts p where p.message_id = r.id))
 returning messages.id
 
--- Another try later: the status stays.
+-- Another try later, never sooner: the status stays.
 -- name: postpone_messages
 -- rows: lane int, id int, attempts int, due_at int
-update messages set attempts = r.attempts, due_at = r.due_at
+update messages set attempts = r.attempts,
+  due_at = case when messages.due_at > r.due_at then messages.due_at else r.due_at end
 from {rows} r where messages.id = r.id and messages.status in (10, 20)
 
--- Texts to the same person wait behind the one that is to be tried again.
+-- An account's texts to the same person wait behind the one that is to be tried again, but not beyond their validity.
 -- name: hold_back
--- rows: lane int, id int, to_addr text, class int, due_at int
-update messages set due_at = r.due_at + 1
-from {rows} r
+-- rows: lane int, id int, to_addr text, class int, account_id int, due_at int
+update messages set
+  due_at = case when messages.expires_at > 0 and messages.expires_at <= r.due_at then messages.expires_at
+    else r.due_at + 1 end
+from (select lane, to_addr, class, account_id, min(id) as id, max(due_at) as due_at from {rows} r
+  group by lane, to_addr, class, account_id) r
 where messages.to_addr = r.to_addr and messages.id > r.id and messages.class = r.class and messages.lane = r.lane
-  and messages.status = 20 and messages.due_at <= r.due_at
+  and messages.account_id = r.account_id and messages.status = 20 and messages.due_at <= r.due_at
 
 -- Receipts that came before the id did. They get the id of an event of now: events are read in the order of their ids.
 -- name: find_parked
@@ -130,21 +134,38 @@ delete from parked_receipts where event_id in (
   select p.event_id from {rows} r
   join parked_receipts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id)
 
--- Receipts. `match` tells which part each is about; what matches nothing is parked.
+-- Receipts. `match` tells which part each is about, the newest where a carrier uses its ids again; what matches nothing
+-- is parked. Messages are locked before their parts change: two processes may each have the receipt of one part.
 -- name: match_receipts
 -- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
 -- gives: event_id, message_id, n, status, error, carrier_code, at
 select r.event_id, p.message_id, p.n, r.status, r.error, r.carrier_code, r.at
 from {rows} r join parts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.carrier_id
+-- only postgres
+join messages m on m.id = p.message_id
+-- end
+where not exists (
+  select 1 from parts q
+  where q.carrier_message_id = p.carrier_message_id and q.carrier_id = p.carrier_id and q.message_id > p.message_id)
+-- only postgres
+order by m.id for update of m
+-- end
 
 -- name: park_receipts
 -- rows: event_id int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, at int
 insert into parked_receipts (event_id, carrier_id, carrier_message_id, status, error, carrier_code, at)
 select event_id, carrier_id, carrier_message_id, status, error, carrier_code, at from {rows} r
 
+-- Those whose part is known after all: another process wrote it down at the same moment.
+-- name: parked_known
+select distinct p.carrier_id, p.carrier_message_id from parked_receipts p
+where p.event_id > :since and exists (
+  select 1 from parts q where q.carrier_message_id = p.carrier_message_id and q.carrier_id = p.carrier_id)
+limit :most
+
 -- name: sweep_parked
 -- rows: before int
-delete from parked_receipts where at < (select before from {rows} r)
+delete from parked_receipts where event_id < (select before from {rows} r)
 
 -- name: receipt_parts
 -- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int
@@ -160,16 +181,16 @@ where parts.message_id = r.message_id and parts.n = r.n and parts.status / 10 < 
 select y.id, y.event_id, y.account_id, y.mode, y.status, y.at, null as data, y.callback, y.error, y.carrier_code
 from (
   select m.id, x.event_id, m.account_id, m.mode, x.at, m.callback, m.status as was,
-    case when m.segments = 1 or x.worst > 50 then x.worst
-      when (select count(*) from parts p where p.message_id = m.id and p.status = 50) = m.segments then 50
-      else 0 end as status,
+    case when m.segments = 1 then x.worst else (
+      select case when max(p.status) > 50 then max(p.status)
+        when min(p.status) = 50 and count(*) = m.segments then 50 else 0 end
+      from parts p where p.message_id = m.id) end as status,
     x.error, x.carrier_code
   from (
     select r.message_id, max(r.event_id) as event_id, max(r.at) as at, max(r.status) as worst, max(r.error) as error,
       max(r.carrier_code) as carrier_code
     from {rows} r group by r.message_id) x
-  join messages m on m.id = x.message_id
-  {lock m}) y
+  join messages m on m.id = x.message_id) y
 where y.was / 10 < y.status / 10
 
 -- name: receipt_messages

@@ -3,12 +3,14 @@
 Owns the leases, the jobs in memory, and the decision what goes next. A kind of job (sending a part, delivering a
 webhook, ...) says which lanes there are, reads jobs from the store and carries them out; everything else is here.
 
-- The store is the truth. Memory holds at most `ROOM` jobs of a class and account; what is beyond stays in the store and
+- The store is the truth. Memory holds at most `room` jobs of a class and account; what is beyond stays in the store and
   is read back when there is room (`more`), when it is due (`dues`), when the bell rings, and by a poll in any case.
-- Order: by class, then in turn by account, then as accepted. Jobs to one person wait behind one that is being retried.
+- Order: by class, then in turn by account, then as accepted. An account's jobs of a class to one person wait behind one
+  that is to be tried again.
 - A lease that was not renewed in time stops its lane before it ends; the epoch keeps a late process from settling.
 
-Fails by losing lanes (never by sending twice): a process that can't reach the store stops what it can't settle.
+Fails by stopping (never by sending twice): a process that can't reach the store sends nothing. What came back meanwhile
+it settles when the store is back, if nobody has taken the lane.
 """
 
 import asyncio
@@ -21,17 +23,25 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from columba.store import Step, Store, StoreUnavailable, plan, statements
+from columba.store import Row, Step, Store, StoreUnavailable, plan, statements
 
 SQL = statements(Path(__file__).with_name("lanes.sql"))
-ROOM = 4_000  # jobs in memory for one class and account of a lane
 UNSETTLED = 20_000  # jobs whose outcome is not in the store yet, at most
-LEASE_MS = 6_000
-TICK_S = 1.0
-POLL_S = 2.0
 HORIZON_MS = 60_000
+STALE_MS = 5_000  # a job that is due for so long and was not read back has ended otherwise
+BLOCKED = 20_000  # persons whose order is kept over another try, at most
 
 log = structlog.get_logger()
+Person = tuple[str, int, int]
+
+
+class Pace(NamedTuple):
+    """How long a lease holds, how often it is renewed and the store looked at; how much is kept in memory."""
+
+    lease_ms: int = 6_000
+    tick_s: float = 1.0
+    poll_s: float = 2.0
+    room: int = 4_000  # jobs of one class and account of a lane
 
 
 class Job(Protocol):
@@ -121,10 +131,11 @@ class Lane:
         self._lanes = lanes
         self._loop = lanes.loop
         self._queues: list[dict[int, deque[Any]]] = [{}, {}, {}]
-        self._following: dict[str, deque[Any]] = {}  # persons with a job out: what waits behind it
-        self._blocked: dict[tuple[str, int], int] = {}  # persons with a job that waits for another try, until when
+        self._following: dict[Person, deque[Any]] = {}  # persons with a job out: what waits behind it
+        self._blocked: dict[Person, dict[int, int]] = {}  # persons with jobs that wait for another try, until when
         self._late: list[Any] = []  # taken, but behind a blocked one
         self._more: dict[tuple[int, int], int] = {}
+        self._arriving: dict[tuple[int, int], list[Any]] = {}  # what was offered while the store is being read
         self._left: set[int] = set()
         self._refilling: set[tuple[int, int]] = set()
         self._dues: set[int] = set()
@@ -149,8 +160,14 @@ class Lane:
             return
         for job in jobs:
             group = (job.klass, job.account_id)
-            if group in self._more or not self._push(job):
-                self._more[group] = self._more.get(group, 0) + 1
+            if group in self._more:
+                arriving = self._arriving.get(group)
+                if arriving is not None and len(arriving) < self._lanes.pace.room:
+                    arriving.append(job)
+                    continue
+            elif self._push(job):
+                continue
+            self._more[group] = self._more.get(group, 0) + 1
         self.wake()
 
     def _push(self, job: Any) -> bool:
@@ -158,10 +175,12 @@ class Lane:
         queue = queues.get(job.account_id)
         if queue is None:
             queue = queues[job.account_id] = deque()
-        elif len(queue) >= ROOM:
-            return False
         if job.id in self.held:
             return True
+        if len(queue) >= self._lanes.pace.room:
+            return False
+        if self._blocked:
+            self._unblock(job)
         queue.append(job)
         self.held.add(job.id)
         self._waiting += 1
@@ -181,7 +200,8 @@ class Lane:
         if due_at > self._lanes.clock():
             self.due_later(due_at)
         else:
-            self._more.setdefault((klass, account_id), 0)
+            group = (klass, account_id)
+            self._more[group] = self._more.get(group, 0) + 1
             self._refill_where_room()
 
     # What goes next
@@ -239,14 +259,13 @@ class Lane:
                     del queues[account_id]
                     if queue:
                         queues[account_id] = queue
-                person = job.to
-                if person and (self._following or self._blocked or self.spec.serial or job.attempts):
+                if job.to and (self._following or self._blocked or self.spec.serial or job.attempts):
+                    person = _person(job)
                     followers = self._following.get(person)
                     if followers is not None:
                         followers.append(job)
                         continue
-                    until = self._blocked.get((person, job.klass))
-                    if until is not None and not job.attempts and until > self._lanes.clock():
+                    if self._blocked and self._is_behind(job):
                         self._late.append(job)
                         continue
                     if self.spec.serial or job.attempts:
@@ -273,46 +292,73 @@ class Lane:
 
     def settled(self, jobs: Iterable[Any]) -> None:
         """Their outcome is in the store."""
-        held = self.held
         for job in jobs:
-            held.discard(job.id)
-            if self._refilling:
-                self._left.add(job.id)
-            if job.to:
-                self._blocked.pop((job.to, job.klass), None)
-                if job.to in self._following:
-                    self._release(job.to)
+            self.let_go(job.id)
+            if self._following and job.to:
+                self._release(_person(job))
         if self._more:
             self.wake()
 
     def retry(self, job: Any, due_at: int) -> None:
         """It is in the store for another try; so is what waits behind it."""
-        self.held.discard(job.id)
-        if self._refilling:
-            self._left.add(job.id)
-        self._more.setdefault((job.klass, job.account_id), 0) if due_at <= self._lanes.clock() else None
-        self.due_later(due_at)
+        self.let_go(job.id)
+        if due_at <= self._lanes.clock():
+            self.in_store(job.klass, job.account_id, due_at)
+        else:
+            self.due_later(due_at)
         if job.to:
-            self._blocked[job.to, job.klass] = due_at
-            if len(self._blocked) > ROOM:
-                now = self._lanes.clock()
-                self._blocked = {person: until for person, until in self._blocked.items() if until > now}
-            self._release(job.to)
+            person = _person(job)
+            self._blocked.setdefault(person, {})[job.id] = due_at
+            if len(self._blocked) > BLOCKED:
+                self._forget_blocked()
+            self._release(person)
         self.wake()
 
-    def _release(self, person: str) -> None:
+    def _is_behind(self, job: Any) -> bool:
+        """Is an earlier one to the same person to be tried again?"""
+        waiting = self._blocked.get(_person(job))
+        return waiting is not None and min(waiting) < job.id and self._blocked_until(job) is not None
+
+    def _blocked_until(self, job: Any) -> int | None:
+        """When those before it will have been tried again."""
+        now = self._lanes.clock()
+        until = max(self._blocked.get(_person(job), {}).values(), default=0)
+        if until < now - STALE_MS:
+            self._blocked.pop(_person(job), None)
+            return None
+        return max(until, now + 100) + 1
+
+    def _unblock(self, job: Any) -> None:
+        """It was read back: from here on its place in the queue keeps the order."""
+        waiting = self._blocked.get(_person(job))
+        if waiting is not None and waiting.pop(job.id, None) is not None and not waiting:
+            del self._blocked[_person(job)]
+
+    def _forget_blocked(self) -> None:
+        """Those that are stale, and the oldest of the rest: memory has an end."""
+        stale = self._lanes.clock() - STALE_MS
+        self._blocked = {person: each for person, each in self._blocked.items() if max(each.values()) > stale}
+        for person in list(self._blocked)[: len(self._blocked) - BLOCKED]:
+            del self._blocked[person]
+
+    def _release(self, person: Person) -> None:
         followers = self._following.pop(person, None)
+        if followers is None:
+            return
         while followers:
             job = followers.pop()
-            queues = self._queues[job.klass]
-            queues.setdefault(job.account_id, deque()).appendleft(job)
+            self._queues[job.klass].setdefault(job.account_id, deque()).appendleft(job)
             self._waiting += 1
         self.wake()
 
     def _send_back(self) -> None:
+        """What must wait goes back to the store, each until the one before it is due."""
         late, self._late = self._late, []
-        until = max(self._blocked.get((job.to, job.klass), 0) for job in late) + 1
-        self._lanes.spawn(self._postpone(late, until))
+        by_time: dict[int, list[Any]] = {}
+        for job in late:
+            by_time.setdefault(self._blocked_until(job) or self._lanes.clock(), []).append(job)
+        for until, jobs in by_time.items():
+            self._lanes.spawn(self._postpone(jobs, until))
 
     async def _postpone(self, jobs: list[Any], until: int) -> None:
         try:
@@ -324,8 +370,7 @@ class Lane:
             self._again_at(self._loop.time() + 0.5)
             return
         for job in jobs:
-            self.held.discard(job.id)
-            self._left.add(job.id)
+            self.let_go(job.id)
         self.due_later(until)
 
     def slow(self) -> None:
@@ -356,18 +401,19 @@ class Lane:
                     queue.clear()
                     queue.extend(kept)
             self._waiting = sum(map(len, waiting))
-            self.held.difference_update(dropped)
-            self._left.update(dropped)
+            for job_id in dropped:
+                self.let_go(job_id)
         return dropped
 
-    def seize(self, job_id: int) -> bool:
-        """Keep a job from leaving until `let_go`, while its end is being written. False when it is out."""
-        if job_id in self.held and not self.drop([job_id]):
-            return False
-        self.held.add(job_id)
-        return True
+    def seize(self, job_ids: Iterable[int]) -> set[int]:
+        """Keep jobs from leaving until `let_go`, while their end is being written. Which of them are not out."""
+        wanted = set(job_ids)
+        seized = wanted - (wanted & self.held) | set(self.drop(wanted))
+        self.held |= seized
+        return seized
 
     def let_go(self, job_id: int) -> None:
+        """It is not here any more."""
         self.held.discard(job_id)
         if self._refilling:
             self._left.add(job_id)
@@ -383,37 +429,46 @@ class Lane:
     def _refill_where_room(self) -> None:
         for group in list(self._more):
             queue = self._queues[group[0]].get(group[1])
-            if group not in self._refilling and (queue is None or len(queue) <= ROOM // 4):
+            if group not in self._refilling and (queue is None or len(queue) <= self._lanes.pace.room // 4):
                 self._refilling.add(group)
                 self._lanes.spawn(self._refill(group))
 
     async def _refill(self, group: tuple[int, int]) -> None:
         klass, account_id = group
         mark = self._more.get(group, 0)
-        most = ROOM + len(self.held)
+        arriving = self._arriving[group] = []
+        most = self._lanes.pace.room + len(self.held)
         try:
             jobs = await self.kind.refill(self.id, klass, account_id, most)
         except StoreUnavailable:
             jobs, mark = [], -1
         finally:
             self._refilling.discard(group)
+            del self._arriving[group]
         if self.gone:
             return
         # What left while the store was being read is in the answer still.
         left = self._left
         if not self._refilling:
             self._left = set()
-        full = False
-        for job in jobs:
+        all_read = mark != -1 and len(jobs) < most
+        for job in (*jobs, *arriving) if all_read else jobs:
             if job.id not in left and not self._push(job):
-                full = True
+                all_read = False
                 break
-        if not full and len(jobs) < most and self._more.get(group) == mark:
-            self._more.pop(group, None)
+        if all_read and self._more.get(group) == mark:
+            del self._more[group]
         if mark == -1:
             self._loop.call_later(0.5, self.wake)
         else:
             self.wake()
+
+    def is_ours(self, fenced: Iterable[Row]) -> bool:
+        """Does what `fence` returned, perhaps for others too, have it? If not, it is lost here."""
+        if any(row[0] == self.id for row in fenced):
+            return True
+        self._lanes.lost(self)
+        return False
 
     def is_idle(self) -> bool:
         """Nothing is out whose outcome is not in the store."""
@@ -439,6 +494,7 @@ class Lanes:
         token: str,
         clock: Callable[[], int],
         renumber: Callable[[int], None] = lambda _node: None,
+        pace: Pace = Pace(),  # noqa: B008
     ) -> None:
         self.store = store
         self.kinds = kinds
@@ -446,12 +502,14 @@ class Lanes:
         self.token = token
         self.clock = clock
         self.renumber = renumber
+        self.pace = pace
         self.loop = asyncio.get_running_loop()
         self.owned: dict[int, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: set[int] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._changed = False
+        self._given_up: set[int] = set()  # lanes that may still be ours in the store
         self._stopping = False
         self.valid_until = 0.0
         self._preferred: dict[int, bool] = {}
@@ -479,6 +537,8 @@ class Lanes:
         lane = self.owned.get(lane_id)
         if lane is not None:
             lane.due_later(at)
+        else:
+            self.store.ring(f"lane:{lane_id}")
 
     def heard(self, topic: str) -> None:
         """The bell rang."""
@@ -504,7 +564,8 @@ class Lanes:
 
     def _look(self) -> None:
         wanted, self._looking = self._looking, set()
-        self.spawn(self._poll([lane for lane in self.owned.values() if lane.id in wanted]))
+        if not self._stopping:
+            self.spawn(self._poll([lane for lane in self.owned.values() if lane.id in wanted]))
 
     async def _poll(self, lanes: Sequence[Lane]) -> None:
         for kind in self.kinds:
@@ -520,7 +581,7 @@ class Lanes:
     # Leases
 
     async def _run(self) -> None:
-        next_lease = self.loop.time() + TICK_S
+        next_lease = self.loop.time() + self.pace.tick_s
         while not self._stopping:
             await asyncio.sleep(0.05)
             ms = self.clock()
@@ -529,7 +590,7 @@ class Lanes:
                 self._changed |= lane.draining and lane.is_idle()
             if self._changed or self.loop.time() >= next_lease:
                 self._changed = False
-                next_lease = self.loop.time() + TICK_S
+                next_lease = self.loop.time() + self.pace.tick_s
                 try:
                     await self._tick()
                 except StoreUnavailable:
@@ -537,66 +598,82 @@ class Lanes:
                 except Exception:
                     log.exception("lanes.tick_failed")
 
-    def _check_lease(self) -> None:
-        """A beat that could not be renewed ends before another process may take our lanes."""
-        if self.loop.time() >= self.valid_until and self.owned:
-            log.warning("lanes.lease_lapsed", lanes=len(self.owned))
-            for lane in list(self.owned.values()):
+    def _check_lease(self) -> bool:
+        """A beat that could not be renewed ends before another process may take our lanes: nothing goes out any more.
+
+        Lanes with nothing to settle are given up; the others wait to learn whose they are.
+        """
+        lapsed = self.loop.time() >= self.valid_until
+        if lapsed:
+            for lane in [lane for lane in self.owned.values() if lane.is_idle()]:
+                log.warning("lane.lease_lapsed", lane=lane.id, kind=lane.kind.name)
                 self._lose(lane)
+        return lapsed
 
     async def _tick(self) -> None:
-        self._check_lease()
+        """Renew the lease; take what should be ours, let go what should not."""
+        lapsed = self._check_lease()
         wanted: dict[int, tuple[Kind, Spec]] = {}
         for kind in self.kinds:
             for lane_id, spec in kind.lanes().items():
                 if self._is_preferred(lane_id):
                     wanted[lane_id] = (kind, spec)
-        for lane in self.owned.values():
+        for lane in list(self.owned.values()):
             found = wanted.get(lane.id)
             lane.draining = found is None or found[1].revision != lane.spec.revision
-            if found is not None and not lane.draining and lane.spec != found[1]:
+            if lane.draining and lane.is_idle():
+                self._lose(lane)
+            elif found is not None and not lane.draining and lane.spec != found[1]:
                 lane.spec = found[1]
                 lane.wake()
-        drained = [lane for lane in self.owned.values() if lane.draining and lane.is_idle()]
-        for lane in drained:
-            self._lose(lane)
-        release = [lane for lane in drained if lane.id not in wanted]
+        given_up = self._given_up.difference(wanted, self.owned)
         began = self.loop.time()
         results = await self.store.commit(
             plan(
-                Step(SQL["release_lanes"], [(lane.id, self.token) for lane in release]),
+                Step(SQL["release_lanes"], [(lane_id, self.token) for lane_id in given_up]),
                 Step(SQL["beat"], [(self.node, self.token)]),
                 Step(
                     SQL["claim_lanes"],
-                    [(lane_id, self.token, LEASE_MS) for lane_id in wanted if lane_id not in self.owned],
+                    [(lane_id, self.token, self.pace.lease_ms) for lane_id in wanted if lane_id not in self.owned],
                 ),
-                Step(SQL["peers"], [(LEASE_MS,)]),
+                Step(SQL["peers"], [(self.pace.lease_ms,)]),
+                Step(SQL["still_ours"], [(lane.id, lane.epoch, self.token) for lane in self.owned.values() if lapsed]),
             )
         )
-        if release:
+        self._given_up -= given_up
+        if given_up:
             self.store.ring("lanes")
-        if not results[1]:  # stopped for so long that another process has the number
+        if lapsed:
+            kept = {int(row[0]) for row in results[4]}
+            for lane in [lane for lane in self.owned.values() if lane.id not in kept]:
+                self.lost(lane)
+        if self.node not in {int(row[0]) for row in results[1]}:  # stopped for so long that another process has it
             self.node = await join(self.store, self.token)
             self.renumber(self.node)
-        self.valid_until = began + LEASE_MS / 1000 - 0.5
-        new: list[Lane] = []
-        for lane_id, epoch in results[2]:
-            kind, spec = wanted[int(lane_id)]
-            lane = self.owned[int(lane_id)] = Lane(int(lane_id), kind, spec, self, int(epoch))
-            kind.opened(lane)
-            new.append(lane)
+        self.valid_until = began + self.pace.lease_ms / 1000 * 11 / 12
+        new = [self._open(int(row[0]), int(row[1]), *wanted[int(row[0])]) for row in results[2] if row[2] == self.token]
         peers = tuple(sorted({str(row[0]) for row in results[3]} | {self.token}))
         if peers != self.peers:
             self.peers = peers
             self._preferred.clear()
             self._changed = True
-        if began - self._polled > POLL_S:
+        if began - self._polled > self.pace.poll_s:
             self._polled = began
             self.spawn(self._poll(list(self.owned.values())))
         elif new:
             self.spawn(self._poll(new))
         for lane in self.owned.values():
             lane.wake()
+
+    def _open(self, lane_id: int, epoch: int, kind: Kind, spec: Spec) -> Lane:
+        lane = self.owned[lane_id] = Lane(lane_id, kind, spec, self, epoch)
+        self._given_up.discard(lane_id)
+        try:
+            kind.opened(lane)
+        except Exception:  # it is tried again at the next tick
+            log.exception("lane.open_failed", lane=lane_id, kind=kind.name)
+            self._lose(lane)
+        return lane
 
     def _is_preferred(self, lane_id: int) -> bool:
         if len(self.peers) == 1:
@@ -608,6 +685,7 @@ class Lanes:
 
     def _lose(self, lane: Lane) -> None:
         self.owned.pop(lane.id, None)
+        self._given_up.add(lane.id)
         lane.close()
 
     def lost(self, lane: Lane) -> None:
@@ -615,6 +693,7 @@ class Lanes:
         if self.owned.get(lane.id) is lane:
             log.warning("lane.lost", lane=lane.id, kind=lane.kind.name)
             self._lose(lane)
+            self._changed = True
 
     async def stop(self, patience: float = 20.0) -> None:
         """Finish what is on the wire, settle it, hand the lanes over."""
@@ -627,13 +706,13 @@ class Lanes:
         beaten = self.loop.time()
         while self.loop.time() < deadline and not all(lane.is_idle() for lane in self.owned.values()):
             await asyncio.sleep(0.02)
-            if self.loop.time() - beaten > TICK_S:
+            if self.loop.time() - beaten > self.pace.tick_s:
                 beaten = self.loop.time()
                 with contextlib.suppress(StoreUnavailable):
                     await self.store.commit(plan(Step(SQL["beat"], [(self.node, self.token)])))
-        mine = [(lane.id, self.token) for lane in self.owned.values()]
         for lane in list(self.owned.values()):
             self._lose(lane)
+        mine = [(lane_id, self.token) for lane_id in self._given_up]
         with contextlib.suppress(StoreUnavailable):
             await self.store.commit(
                 plan(Step(SQL["release_lanes"], mine), Step(SQL["leave"], [(self.node, self.token)]))
@@ -642,6 +721,11 @@ class Lanes:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _person(job: Job) -> Person:
+    """Whose order is kept: an account's jobs of a class to one number."""
+    return (job.to, job.klass, job.account_id)
 
 
 def preferred(lane_id: int, peers: Sequence[str]) -> str:

@@ -27,7 +27,13 @@ select id, token, 1 from {rows} r where true
 on conflict (id) do update set token = excluded.token, epoch = lanes.epoch + 1
   where lanes.token = excluded.token or not exists (
     select 1 from nodes where nodes.token = lanes.token and nodes.beat > {now} - (select max(within) from {rows} r))
-returning id, epoch
+returning id, epoch, token
+
+-- After a pause: which of our lanes nobody else has taken.
+-- name: still_ours
+-- rows: id int, epoch int, token text
+-- gives: id
+select lanes.id from {rows} r join lanes on lanes.id = r.id and lanes.epoch = r.epoch and lanes.token = r.token
 
 -- name: release_lanes
 -- rows: id int, token text

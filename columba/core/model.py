@@ -106,17 +106,17 @@ def extra_text(extra: Extra) -> str | None:
     return None if extra is NO_EXTRA else _encode(extra).decode()
 
 
-_second = (-1, "")
+_seconds: dict[int, str] = {}
 
 
 def rfc3339(ms: int) -> str:
-    """2026-11-20T03:18:00.123Z. The second is remembered: most calls are about the same one."""
-    global _second
+    """2026-11-20T03:18:00.123Z. Seconds are remembered: most calls are about a few of them."""
     whole, rest = divmod(ms, 1000)
-    known, text = _second
-    if whole != known:
-        text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        _second = (whole, text)
+    text = _seconds.get(whole)
+    if text is None:
+        if len(_seconds) > 1_000:
+            _seconds.clear()
+        text = _seconds[whole] = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{rest:03d}Z"
 
 

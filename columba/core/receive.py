@@ -6,9 +6,9 @@ and is taken by the plan that settles the part. A status never goes backwards, s
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
-from columba.core import events, model, status
+from columba.core import events, ids, model, status
 from columba.core.contract import Carrier, Inbound, Receipt
 from columba.core.gather import Gather
 from columba.core.ids import Ids
@@ -19,6 +19,8 @@ from columba.text import encoding_of, segments_of
 
 SQL = events.SQL
 PARKED_MS = 72 * 3_600_000
+REMATCH_MS = 600_000
+MOST_REMATCHED = 2_000
 
 Follower = Callable[[Sequence[Message]], Sequence[Step]]
 
@@ -34,13 +36,13 @@ class Receive:
     def __init__(
         self,
         store: Store,
-        ids: Ids,
+        new_id: Ids,
         clock: Callable[[], int],
         publisher: events.Publisher,
         followers: Sequence[Follower] = (),
     ) -> None:
         self._store = store
-        self._ids = ids
+        self._ids = new_id
         self._clock = clock
         self._publisher = publisher
         self._followers = followers
@@ -69,7 +71,15 @@ class Receive:
 
     async def _record(self, gathered: list[tuple[int, Receipt]], told: "_Told") -> None:
         rows = [
-            (self._ids(), carrier_id, each.carrier_message_id, each.status, each.error, each.code, each.at)
+            (
+                self._ids(),
+                carrier_id,
+                clean(each.carrier_message_id),
+                each.status,
+                clean(each.error),
+                clean(each.code),
+                each.at,
+            )
             for carrier_id, each in gathered
         ]
         try:
@@ -110,9 +120,19 @@ class Receive:
             self.finals[name] = self.finals.get(name, 0) + 1
         self._publisher.published(made, events.from_store(row for row in payloads if row[0] in mine))
 
+    async def rematch(self) -> int:
+        """Parked receipts whose part another process wrote down at the same moment: neither saw the other's."""
+        since = ids.first_at(self._clock() - REMATCH_MS)
+        known = await self._store.read(SQL["parked_known"], since=since, most=MOST_REMATCHED)
+        if known:
+            rows = [(0, self._ids(), carrier_id, an_id) for carrier_id, an_id in known]
+            results = await self._store.commit(plan(Step(SQL["find_parked"], rows), *self.parked_steps(after=0)))
+            self.parked_published(results, 0, {row[1] for row in rows})
+        return len(known)
+
     async def sweep(self) -> None:
         """Parked receipts whose part never came to be known."""
-        await self._store.commit(plan(Step(SQL["sweep_parked"], [(self._clock() - PARKED_MS,)])))
+        await self._store.commit(plan(Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS),)])))
 
     # Inbound
 
@@ -128,7 +148,11 @@ class Receive:
         made: list[Any] = []
         parts: list[Any] = []
         happened = {}
-        for each in texts:
+        for raw in texts:
+            each = raw._replace(
+                sender=clean(raw.sender), to=clean(raw.to), text=clean(raw.text), media=tuple(map(clean, raw.media)),
+                carrier_message_id=clean(raw.carrier_message_id),
+            )  # fmt: skip
             sender = _person(each.sender)
             extra = Extra(media=list(each.media)) if each.media else model.NO_EXTRA
             encoding = 0 if encoding_of(each.text) == "gsm7" else 1
@@ -176,6 +200,17 @@ def _advance(match: int, first: int) -> tuple[Step, ...]:
         *events.steps((), first + 3, feed=first + 1),
         Step(SQL["delivered_events"], feed=first + 4),
     )
+
+
+@overload
+def clean(text: str) -> str: ...
+@overload
+def clean(text: None) -> None: ...
+def clean(text: str | None) -> str | None:
+    """What came from outside, as it can be stored: without NUL and lone surrogates."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _person(raw: str) -> str:

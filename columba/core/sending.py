@@ -20,6 +20,7 @@ from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import Event, Message, message_of
+from columba.core.receive import clean
 from columba.store import Step, Store, StoreUnavailable, plan, statements
 from columba.text import plan as plan_text
 
@@ -29,9 +30,11 @@ SQL = statements(Path(__file__).with_name("sending.sql"))
 MAX_ATTEMPTS = 16
 RETRY_FIRST_MS, RETRY_MOST_MS = 2_000, 900_000
 THROTTLED_FIRST_MS, THROTTLED_MOST_MS = 250, 30_000
+THROTTLED_COUNTS = 7  # attempts, at most: a long queue at the carrier must not use up what real trouble needs
 EXPIRED = Outcome("failed", None, "expired")
 CLOSED = -1  # the revision of a lane without a session: what waits on it can only expire, end or move
 CLOSE_S = 10.0
+MOST_EXPIRED = 2_000  # at once
 
 log = structlog.get_logger()
 
@@ -167,7 +170,7 @@ class Sending:
         await asyncio.gather(*self._closing.values())
 
     async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
-        rows = await self._store.read(SQL["message_backlog"], [(lane,) for lane in lanes])
+        rows = await self._store.read(SQL["message_backlog"], [(lane,) for lane in lanes], now=self._clock())
         return [Backlog(*row) for row in rows]
 
     async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Message]:
@@ -207,7 +210,7 @@ class Sending:
         released = {row[0] for row in results[0]}
         for message in messages:
             if message.id in released:
-                message.status = status.QUEUED
+                message.status, message.updated_at = status.QUEUED, now
         self._publisher.published(results[2], happened)
 
     async def postpone(self, lane: Lane, jobs: Sequence[Message], until: int) -> None:
@@ -233,6 +236,7 @@ class Sending:
                 self._land(lane, flight)
             elif message.maybe_sent:  # marked by a process that died: nobody knows whether it went
                 flight.outcomes.append((0, Outcome("unknown", None, "no_answer")))
+                flight.marked = True
                 self._land(lane, flight)
             else:
                 self._parts(message, flight, parts if not self._marks(message, carrier) else None)
@@ -250,7 +254,7 @@ class Sending:
         if parts:
             self._hand_over(session, parts, done)
         if to_mark:
-            lane._lanes.spawn(self._mark_then_send(lane, session, to_mark, done))
+            lane._lanes.spawn(self._mark_then_send(lane, carrier.id, session, to_mark, done))
 
     @staticmethod
     def _hand_over(session: Session, parts: list[Part], done: Callable[[Part, Outcome], None]) -> None:
@@ -290,29 +294,41 @@ class Sending:
             flight.outcomes = out  # type: ignore[assignment]  # kept until the mark is durable
 
     async def _mark_then_send(
-        self, lane: Lane, session: Session, flights: list[Flight], done: Callable[[Part, Outcome], None]
+        self,
+        lane: Lane,
+        carrier_id: int,
+        session: Session,
+        flights: list[Flight],
+        done: Callable[[Part, Outcome], None],
     ) -> None:
         now = self._clock()
-        carrier = self._carrier_of[lane.id]
         parts: list[Part] = [part for flight in flights for part in flight.outcomes]  # type: ignore[misc]
-        rows = [(lane.id, part.message_id, part.n, carrier.id, None, status.QUEUED, None, None, now) for part in parts]
+        rows = [(lane.id, part.message_id, part.n, carrier_id, None, status.QUEUED, None, None, now) for part in parts]
         for flight in flights:
             flight.outcomes = []
+        marked = False
         try:
             results = await self._store.commit(
                 plan(Step(CORE["fence"], [_fence(lane)]), Step(CORE["insert_parts"], rows, 0))
             )
+            marked = lane.is_ours(results[0])
         except StoreUnavailable:
-            for part in parts:
+            pass
+        except Exception:
+            log.exception("mark.failed", lane=lane.id)
+        # The commit may have taken its time.
+        marked = marked and not lane.gone and lane.ready and self._loop.time() < lane._lanes.valid_until
+        now = self._clock()
+        going: list[Part] = []
+        for part in parts:
+            if part.expires_at and part.expires_at <= now:
+                done(part, EXPIRED)
+            elif marked:
+                going.append(part)
+            else:
                 done(part, Outcome("unsent"))
-            return
-        if not results[0]:
-            lane._lanes.lost(lane)
-        if lane.gone or self._loop.time() >= lane._lanes.valid_until:
-            for part in parts:
-                done(part, Outcome("unsent"))
-            return
-        self._hand_over(session, parts, done)
+        if going:
+            self._hand_over(session, going, done)
 
     # Back
 
@@ -345,10 +361,9 @@ class Sending:
             state.error, state.code, state.error_at = worst.error, worst.code, now
         if worst.kind == "failed":
             return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)
-        if worst.kind == "unknown" and self._marks(message, self._carrier_of.get(lane.id)):
+        if worst.kind == "unknown" and (flight.marked or worst.final):
             return Verdict(status.UNKNOWN, message.due_at, "no_answer", worst.code)
         if worst.kind == "throttled":
-            lane.slow()
             wait = min(THROTTLED_MOST_MS, THROTTLED_FIRST_MS << min(message.attempts, 10))
         elif worst.kind == "unsent":
             wait = 100
@@ -363,7 +378,7 @@ class Sending:
 
     async def _settle(self, lane: Lane, flights: list[Flight]) -> None:
         now = self._clock()
-        lane_id, carrier_id = lane.id, self._carrier_of[lane.id].id
+        lane_id, carrier_id = lane.id, lane.id & ~63
         parts: list[Any] = []
         moved: list[Any] = []
         later: list[Any] = []
@@ -374,26 +389,29 @@ class Sending:
         happened: dict[int, Event] = {}
         finished: list[Message] = []
         retried: list[tuple[Message, int]] = []
+        throttled = False
         for flight in flights:
             message = flight.message
             verdict = self._judge(lane, flight, now)
+            event_id = self._ids()  # before those of receipts that may have come already
             for n, outcome in flight.outcomes:
+                code = clean(outcome.code)
                 if outcome.kind == "sent":
-                    parts.append((lane_id, message.id, n, carrier_id, outcome.id, status.SENT, None, outcome.code, now))
+                    an_id = clean(outcome.id)
+                    parts.append((lane_id, message.id, n, carrier_id, an_id, status.SENT, None, code, now))
                     message.sent_parts = (*message.sent_parts, n)
-                    if outcome.id is not None:
-                        landed.append((lane_id, self._ids(), carrier_id, outcome.id))
+                    if an_id is not None:
+                        landed.append((lane_id, self._ids(), carrier_id, an_id))
                 elif verdict.status and n:
-                    parts.append(
-                        (lane_id, message.id, n, carrier_id, None, verdict.status, outcome.error, outcome.code, now)
-                    )
+                    error = clean(outcome.error)
+                    parts.append((lane_id, message.id, n, carrier_id, None, verdict.status, error, code, now))
             if verdict.status:
-                event = events.of_message(self._ids(), message, verdict.status, now)
+                event = events.of_message(event_id, message, verdict.status, now)
                 attempts = message.attempts + (1 if flight.left or flight.outcomes[0][1] is not EXPIRED else 0)
                 moved.append(
                     (
                         lane_id, message.id, verdict.status, attempts, verdict.due_at, now, event.id,
-                        verdict.error, verdict.code,
+                        clean(verdict.error), clean(verdict.code),
                     )
                 )  # fmt: skip
                 made.append(events.row(event, message.callback))
@@ -404,14 +422,20 @@ class Sending:
                 name = status.NAMES[verdict.status]
                 self.settled_total[name] = self.settled_total.get(name, 0) + 1
             else:
-                unsent = all(outcome.kind in ("unsent", "sent") for _, outcome in flight.outcomes)
-                message.attempts += 0 if unsent else 1
+                kinds = {outcome.kind for _, outcome in flight.outcomes}
+                throttled = throttled or "throttled" in kinds
+                if kinds - {"unsent", "sent", "throttled"}:
+                    message.attempts += 1
+                elif "throttled" in kinds:
+                    message.attempts = max(message.attempts, min(message.attempts + 1, THROTTLED_COUNTS))
                 later.append((lane_id, message.id, message.attempts, verdict.due_at))
                 if message.to:
-                    behind.append((lane_id, message.id, message.to, message.klass, verdict.due_at))
+                    behind.append((lane_id, message.id, message.to, message.klass, message.account_id, verdict.due_at))
                 if flight.marked:
                     unmark.append((lane_id, message.id))
                 retried.append((message, verdict.due_at))
+        if throttled:
+            lane.slow()
         a_plan = plan(
             Step(CORE["fence"], [_fence(lane)]),
             Step(CORE["insert_parts"], parts, 0),
@@ -425,10 +449,7 @@ class Sending:
             *self._receive.parked_steps(after=9),
         )
         results = await self._durably(lane, a_plan)
-        if results is None:
-            return
-        if not results[0]:
-            lane._lanes.lost(lane)
+        if results is None or not lane.is_ours(results[0]):
             return
         lane.settled(finished)
         for message, due_at in retried:
@@ -452,31 +473,41 @@ class Sending:
 
     async def finish(self, lane: Lane, message: Message, to: int, error: str | None = None) -> bool:
         """End a message of a lane of ours that has not left (canceled, expired). False when it has, or may have."""
-        if not lane.seize(message.id):
-            return False
+        return bool(await self._finish(lane, [message], to, error))
+
+    async def _finish(self, lane: Lane, messages: Sequence[Message], to: int, error: str | None) -> list[Message]:
+        """Which of them ended."""
         now = self._clock()
-        event = events.of_message(self._ids(), message, to, now)
-        row = (message.lane, message.id, to, message.attempts, message.due_at, now, event.id, error, None)
-        ended = False
+        rows, made, happened = [], [], {}
+        seized = lane.seize(message.id for message in messages)
+        for m in messages:
+            if m.id in seized:
+                event = events.of_message(self._ids(), m, to, now)
+                rows.append((lane.id, m.id, to, m.attempts, m.due_at, now, event.id, error, None))
+                made.append(events.row(event, m.callback))
+                happened[event.id] = event
+        if not rows:
+            return []
+        ended: list[Message] = []
         try:
             results = await self._store.commit(
                 plan(
                     Step(CORE["fence"], [_fence(lane)]),
-                    Step(CORE["end_messages"], [row], given=0),
-                    *events.steps([events.row(event, message.callback)], 2, given=1),
+                    Step(CORE["end_messages"], rows, given=0),
+                    *events.steps(made, 2, given=1),
                 )
             )
-            ended = any(found[0] == message.id for found in results[1])
+            gone = {row[0] for row in results[1]}
+            ended = [message for message in messages if message.id in seized and message.id in gone]
         finally:
-            lane.let_go(message.id)
-            if not ended:
+            for an_id in seized:
+                lane.let_go(an_id)
+            if len(ended) < len(seized):
                 lane.poke()
-        if ended:
-            message.error = error
-            message.status = to
-            message.updated_at = now
-            self._publisher.published(results[3], {event.id: event})
-            lane.wake()
+        for message in ended:
+            message.error, message.status, message.updated_at = error, to, now
+        self._publisher.published(results[3], happened)
+        lane.wake()
         return ended
 
     async def expire(self) -> int:
@@ -484,15 +515,20 @@ class Sending:
         if self.lanes_of is None:
             return 0
         ended = 0
-        for lane in [lane for lane in self.lanes_of.owned.values() if lane.kind is self and not lane.gone]:
-            rows = await self._store.read(SQL["expired_messages"], lane=lane.id, now=self._clock())
-            if not rows:
-                continue
-            found = await self._store.read(CORE["messages_by_id"], rows)
-            for row in found:
-                message = message_of(row)
-                message.callback = row[20]
-                ended += await self.finish(lane, message, status.EXPIRED, "expired")
+        for lane in [lane for lane in self.lanes_of.owned.values() if lane.kind is self]:
+            while not lane.gone:
+                rows = await self._store.read(
+                    SQL["expired_messages"], lane=lane.id, now=self._clock(), most=MOST_EXPIRED
+                )
+                found = []
+                for row in await self._store.read(CORE["messages_by_id"], rows) if rows else ():
+                    message = message_of(row)
+                    message.callback = row[20]
+                    found.append(message)
+                gone = await self._finish(lane, found, status.EXPIRED, "expired")
+                ended += len(gone)
+                if len(rows) < MOST_EXPIRED or not gone:
+                    break
         return ended
 
     async def unresolved(self, lane_id: int, since: int = 0, most: int = 5_000) -> list[Any]:

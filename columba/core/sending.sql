@@ -17,21 +17,24 @@ update messages set status = 20, updated_at = r.at, last_event = r.event_id
 from {rows} r where messages.id = r.id and messages.status = 10
 returning messages.id
 
--- For each lane, class and account: when the earliest job is due. One step down the index each.
+-- For each lane, class and account: when the earliest job is due, and the earliest of those to come. One step down the
+-- index each.
 -- name: message_backlog
 -- rows: lane int
 select * from (
   select r.lane, c.class, a.id, (
     select min(m.due_at) from messages m
-    where m.lane = r.lane and m.class = c.class and m.account_id = a.id and m.status in (10, 20)) as due_at
+    where m.lane = r.lane and m.class = c.class and m.account_id = a.id and m.status in (10, 20)
+      and m.due_at > after.at) as due_at
   from {rows} r
   cross join (select 0 as class union all select 1 union all select 2) c
+  cross join (select cast(0 as bigint) as at union all select cast(:now as bigint)) after
   cross join accounts a) found
 where due_at is not null
 
 -- name: expired_messages
 select m.id from messages m
-where m.lane = :lane and m.status in (10, 20) and m.expires_at <= :now and m.expires_at > 0 limit 2000
+where m.lane = :lane and m.status in (10, 20) and m.expires_at <= :now and m.expires_at > 0 limit :most
 
 -- A retry of what was marked before it went to the wire.
 -- name: unmark_parts

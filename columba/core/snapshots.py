@@ -25,6 +25,7 @@ class Snapshots:
         self._store = store
         self._loaders: dict[str, list[Callable[[], Awaitable[None]]]] = {}
         self._seen: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -40,23 +41,30 @@ class Snapshots:
     async def refresh(self, strict: bool = False) -> None:
         """Load what has changed, now. After a change of our own, this makes it visible before the answer.
 
-        A topic that can't be loaded keeps its last snapshot and must not keep the others from theirs: a key that was
-        revoked ends whatever else is wrong. At the start (`strict`) it is raised.
+        A topic that can't be loaded keeps its last snapshot, is tried again, and must not keep the others from theirs: a
+        key that was revoked ends whatever else is wrong. At the start (`strict`) it is raised.
         """
         async with self._turn:
-            for topic, n in await self._store.read(SQL["versions"]):
-                if self._seen.get(topic) == n:
-                    continue
-                for load in self._loaders.get(topic, ()):
-                    try:
-                        await load()
-                    except Refusal:
-                        raise
-                    except Exception:
-                        if strict:
-                            raise
-                        log.exception("snapshot.not_loaded", topic=topic, version=n)
-                self._seen[topic] = int(n)
+            versions = {row[0]: int(row[1]) for row in await self._store.read(SQL["versions"])}
+            for topic in self._loaders:
+                n = versions.get(topic, 0)
+                if self._seen.get(topic) != n and await self._load(topic, n, strict):
+                    self._seen[topic] = n
+
+    async def _load(self, topic: str, n: int, strict: bool) -> bool:
+        try:
+            for load in self._loaders[topic]:
+                await load()
+        except Refusal:
+            raise
+        except Exception:
+            if strict:
+                raise
+            if self._failed.get(topic) != n:
+                self._failed[topic] = n
+                log.exception("snapshot.not_loaded", topic=topic, version=n)
+            return False
+        return True
 
     async def changed(self) -> None:
         await self.refresh()

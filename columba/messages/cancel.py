@@ -15,8 +15,8 @@ import structlog
 
 from columba.core import events, model, status
 from columba.core.ids import Ids
-from columba.core.lanes import LEASE_MS, Lane, Lanes
 from columba.core.lanes import SQL as LANES
+from columba.core.lanes import Lane, Lanes
 from columba.core.model import Message
 from columba.core.sending import Sending
 from columba.errors import Refusal
@@ -113,7 +113,7 @@ class Canceling:
                 message,
                 event,
                 plan(
-                    Step(LANES["claim_lanes"], [(message.lane, nobody, LEASE_MS)]),
+                    Step(LANES["claim_lanes"], [(message.lane, nobody, self._lanes.pace.lease_ms)]),
                     Step(events.SQL["end_messages"], [row], given=0),
                     *events.steps(made, 2, given=1),
                     Step(LANES["release_lanes"], [(message.lane, nobody)], given=0),

@@ -142,7 +142,7 @@ class Hot:
         try:
             asked = decode(NewMessage, body).submission()
             if key is None:
-                (outcome,) = await self._accept(caller, (asked,))
+                outcome: Message | Refusal = await self._accept.one(caller, asked)
             else:
                 once = Idempotency(key, hash_of(body), _answer_one)
                 (outcome,) = await self._accept(caller, (asked,), idempotency=once)

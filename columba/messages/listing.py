@@ -51,8 +51,8 @@ async def list_messages(
             statement, account_id=account_id, mode=mode, value=value, after=after, before=below, most=most
         )
 
-    async def pick(found: list[tuple[int]], most: int) -> list[Any]:
-        return await store.read(SQL["sift"], found, most=most, **wanted)
+    async def pick(found: Sequence[Row], most: int) -> list[Any]:
+        return await store.read(SQL["sift"], [(row[0],) for row in found], most=most, **wanted)
 
     rows, then = await sift(newest, pick, before, query.limit)
     shown = [model.view(model.message_of(row)) for row in rows]

@@ -12,16 +12,16 @@ from columba.store import Row
 STEPS: Final = (1_000, 5_000, 15_000)  # ids to look at, after the first few
 
 Newest = Callable[[int, int], Awaitable[Sequence[Row]]]
-"""The ids below one, so many of them, newest first: the first column of rows."""
-Pick = Callable[[list[tuple[int]], int], Awaitable[list[Any]]]
-"""Of these ids, the rows that are wanted, so many of them, newest first. Their first column is the id."""
+"""Rows whose id, the first column, is below one; so many of them, newest first."""
+Pick = Callable[[Sequence[Row], int], Awaitable[list[Any]]]
+"""Of these rows, those that are wanted and in full; so many of them, newest first, the id in front."""
 
 
 async def sift(newest: Newest, pick: Pick, before: int, most: int) -> tuple[list[Any], int | None]:
     """The rows of one page, and the id below which the next page begins, if there may be one."""
     found: list[Any] = []
     for step in (most + 1, *STEPS):
-        looked_at = [(int(row[0]),) for row in await newest(before, step)]
+        looked_at = await newest(before, step)
         if looked_at:
             found += await pick(looked_at, most + 1 - len(found))
         if len(found) > most:

@@ -15,7 +15,7 @@ LANES = 2
 
 def carrier(config: Config | None = None) -> Carrier:
     return Carrier(
-        CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config or Config(), None, 1_000, "on", LANES, "unknown"
+        CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config or Config(), None, 1_000, "on", LANES
     )
 
 

@@ -230,6 +230,11 @@ class Session:
     def bound(self) -> bool:
         return self.state in _BOUND
 
+    @property
+    def last_received(self) -> float:
+        """When the peer's last PDU came."""
+        return self._last_received
+
     def send(self, pdu: Request, token: Any = None, *, now: float) -> int:
         """Send a request; its response, or the lack of it, comes with `token`. Gives its sequence_number."""
         kind = type(pdu)

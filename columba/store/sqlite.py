@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, written by one thread, read by a few.
+"""The embedded store: one SQLite file, written by one process (writer.py), read by a few threads.
 
 Owns DIR/columba.db. WAL and synchronous=FULL: a commit is on the disk before its future resolves. Fails to open with
 StoreRefused (says what to do) on a SQLite with the WAL defect, a disk that can't be fsynced, a newer database; fails a
@@ -7,32 +7,79 @@ commit with StoreUnavailable when the disk is full or failing, and works again b
 
 import asyncio
 import os
-import queue
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
 from . import migrate
-from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, batch, rows_for
+from .plan import Attempts, Group, Journal, Plan, Results, Step, StoreUnavailable, attempts, batch
 from .sql import Row, Statement, Value
+from .writer import UNAVAILABLE, write_ahead
 
 OLDEST_SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database
-_decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
-_UNAVAILABLE = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NoMemError)
+_rows_of = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+IN_FLIGHT = 2  # batches at the writer: one that it works on, one that waits, so that it needn't
 
 
-class _Partly(Exception):
-    """A write changed fewer rows than it was given: it must be run again, and say which."""
+WRITER = Path(__file__).with_name("writer.py")
+
+
+class WriteFailed(Exception):
+    """A statement failed for what it was given; the text is the database's."""
 
 
 class StoreRefused(Exception):
     """The store can't be opened as it is; the text says why and what to do."""
+
+
+class _Line(asyncio.Protocol):
+    """The socket to the writer: frames in and out."""
+
+    def __init__(self, answered: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._answered = answered
+        self._lost = lost
+        self._come = bytearray()
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        come = self._come
+        come += data
+        while len(come) >= 4:
+            end = 4 + int.from_bytes(come[:4], "little")
+            if len(come) < end:
+                return
+            answer = _decode(bytes(come[4:end]))
+            del come[:end]
+            self._answered(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost()
+
+    def send(self, content: bytes) -> None:
+        self.transport.write(len(content).to_bytes(4, "little") + content)
+
+
+class _Batch(NamedTuple):
+    """Groups at the writer: what they run, and how far that is."""
+
+    groups: list[Group]
+    work: Attempts
+    plans: Sequence[Plan]
 
 
 class SqliteStore:
@@ -40,16 +87,25 @@ class SqliteStore:
 
     def __init__(self, path: Path, observe: Callable[[int, float], None] | None = None) -> None:
         self.path = path
-        self._write = _connect(path)
         self._loop = asyncio.get_running_loop()
-        self._work_bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self.journal = Journal(lambda: self._work_bell.put(True), observe=observe)
-        self._writer = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
-        self._writer.start()
+        self.journal = Journal(self._ring_writer, observe=observe)
+        self._line: _Line | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: asyncio.Future[str] = self._loop.create_future()
+        self._numbers: dict[int, int] = {}  # statements that the writer knows, by their identity
+        self._there: deque[_Batch] = deque()  # at the writer, in order
+        self._sending = False
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(3, "sqlite-reader")
         self._opened: list[apsw.Connection] = []
         self._closed = False
+        self._ended = asyncio.Event()
+        self._restarts = 0
+
+    async def open(self) -> None:
+        why = await self._start()
+        if why:
+            raise StoreRefused(f"{self.path} can't be opened: {why}")
 
     # Writing
 
@@ -60,75 +116,121 @@ class SqliteStore:
     def commit(self, plan: Plan, *, apart: bool = False) -> Awaitable[Results]:
         return self.journal.commit(plan)
 
-    def _work(self) -> None:
-        """The writer: as soon as one commit is done, the next begins with all that has gathered."""
-        journal, loop = self.journal, self._loop
-        while self._work_bell.get():
-            while groups := journal.take():
-                began = time.perf_counter()
-                outcomes = self._drive(attempts(groups))
-                loop.call_soon_threadsafe(journal.done, groups, outcomes, time.perf_counter() - began)
-        self._write.close()
+    async def _start(self) -> str:
+        """Start the writer; why it can't, if it can't."""
+        ours, theirs = socket.socketpair()
+        for each in (ours, theirs):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        ours.setblocking(False)
+        self._ready = self._loop.create_future()
+        self._numbers = {}
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
+                [sys.executable, "-P", str(WRITER), str(self.path), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+        line = _Line(self._answered, self._lost)
+        await self._loop.create_connection(lambda: line, sock=ours)
+        self._line = line
+        return await self._ready
 
-    def _drive(self, work: Attempts) -> list[list[Outcome]]:
-        plans = next(work)
-        while True:
-            came: list[Results] | Exception
-            try:
-                came = self._transact(plans)
-            except Exception as error:
-                came = error
-            try:
-                plans = work.send(came)
-            except StopIteration as stop:
-                outcomes: list[list[Outcome]] = stop.value
-                return outcomes
+    def _ring_writer(self) -> None:
+        """A plan has come to an idle journal: what comes in this turn of the loop goes with it."""
+        if not self._sending:
+            self._sending = True
+            self._loop.call_soon(self._send)
 
-    def _transact(self, plans: Sequence[Plan]) -> list[Results]:
+    def _send(self) -> None:
+        self._sending = False
+        if self._line is None:
+            self._refuse()
+            return
+        while len(self._there) < IN_FLIGHT and (groups := self.journal.take()):
+            work = attempts(groups)
+            self._put(_Batch(groups, work, next(work)))
+
+    def _put(self, batch_: _Batch) -> None:
+        """Hand a batch to the writer. One that can't be written at all is not the writer's trouble."""
+        assert self._line is not None
+        new: list[Any] = []
         try:
-            try:
-                return self._run(plans, blind=True)
-            except _Partly:
-                return self._run(plans, blind=False)
-        except _UNAVAILABLE as error:
-            raise StoreUnavailable(str(error)) from error
+            plans = [[self._step(step, new) for step in plan.steps] for plan in batch_.plans]
+        except Exception as error:
+            self._advance(batch_, error, 0.0, at_front=False)
+            return
+        self._there.append(batch_)
+        self._line.send(_encode([new, plans]))
 
-    def _run(self, plans: Sequence[Plan], blind: bool) -> list[Results]:
-        write = self._write
-        write.execute("begin immediate")
+    def _step(self, step: Step, new: list[Any]) -> list[Any]:
+        statement = step.statement
+        number = self._numbers.get(id(statement))
+        if number is None:
+            number = self._numbers[id(statement)] = len(self._numbers)
+            new.append([number, [statement.sqlite, statement.whole, statement.blind]])
+        rows = step.rows
+        return [number, len(rows), batch(rows) if rows else "", step.given, step.missing, step.feed]
+
+    def _answered(self, answer: list[Any]) -> None:
+        if not self._ready.done():
+            self._ready.set_result("" if answer[0] else answer[3])
+            return
+        there = self._there.popleft()
+        came: list[Results] | Exception
+        if answer[0]:
+            came = [
+                [_result(step, told) for step, told in zip(plan.steps, result, strict=True)]
+                for plan, result in zip(there.plans, answer[2], strict=True)
+            ]
+        elif answer[2]:
+            came = StoreUnavailable(answer[3])
+        else:
+            came = WriteFailed(answer[3])
+        self._advance(there, came, answer[1], at_front=True)
+        if not self._sending:
+            self._send()
+
+    def _advance(self, there: _Batch, came: list[Results] | Exception, seconds: float, at_front: bool) -> None:
         try:
-            results = [self._steps(plan, blind) for plan in plans]
-            write.execute("commit")
-        except BaseException:
-            if write.in_transaction:
-                write.execute("rollback")
-            raise
-        return results
+            plans = there.work.send(came)
+        except StopIteration as stop:
+            self.journal.done(there.groups, stop.value, seconds)
+        else:
+            self._put(there._replace(plans=plans))
 
-    def _steps(self, plan: Plan, blind: bool) -> Results:
-        write = self._write
-        results: Results = []
-        texts: dict[int, str] = {}
-        for place, step in enumerate(plan.steps):
-            rows = rows_for(step, results)
-            if not rows:
-                results.append([])
-                continue
-            statement = step.statement
-            text = texts.get(step.feed, "") if step.feed is not None else ""
-            bindings = (text or batch(rows),)
-            if statement.whole:
-                text = texts[place] = write.execute(statement.whole, bindings).get
-                results.append([] if text == "[]" else _decode(text))
-            elif statement.blind and blind:
-                write.execute(statement.blind, bindings)
-                if write.changes() != len(rows):
-                    raise _Partly
-                returned = statement.returned
-                results.append([tuple([row[i] for i in returned]) for row in rows])
-            else:
-                results.append(write.execute(statement.sqlite, bindings).fetchall())
-        return results
+    def _lost(self) -> None:
+        """The writer is gone: what was with it may or may not be committed. Start another."""
+        self._line = None
+        if not self._ready.done():
+            self._ready.set_result("its writer ended at once")
+        while self._there:
+            there = self._there.popleft()
+            self.journal.done(
+                there.groups, [[StoreUnavailable("the writer ended")] * len(g.plans) for g in there.groups], 0.0
+            )
+        if self._closed:
+            self._ended.set()
+            return
+        self._refuse()
+        self._restarts += 1
+        self._loop.call_later(min(5.0, 0.1 * self._restarts), self._restart)
+
+    def _refuse(self) -> None:
+        while groups := self.journal.take():
+            self.journal.done(
+                groups, [[StoreUnavailable("the writer is being started")] * len(g.plans) for g in groups], 0
+            )
+
+    def _restart(self) -> None:
+        if not self._closed:
+            self._starting = self._loop.create_task(self._again())
+
+    async def _again(self) -> None:
+        if self._process is not None:
+            await self._loop.run_in_executor(None, self._process.wait)
+        if await self._start():
+            return  # it has ended again: _lost sees to the next one
+        self._restarts = 0
 
     # Reading
 
@@ -145,10 +247,10 @@ class SqliteStore:
         try:
             connection: apsw.Connection | None = getattr(self._local, "connection", None)
             if connection is None:
-                connection = self._local.connection = _connect(self.path, apsw.SQLITE_OPEN_READONLY)
+                connection = self._local.connection = _reader(self.path)
                 self._opened.append(connection)
             return connection.execute(statement.sqlite, bindings).fetchall()
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             raise StoreUnavailable(str(error)) from error
 
     # The bell: there is nobody else
@@ -165,36 +267,28 @@ class SqliteStore:
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
-        self._work_bell.put(False)  # the last to close brings everything into the one file
-        await self._loop.run_in_executor(None, self._writer.join)
+        if self._line is not None:
+            self._line.transport.close()  # the last to close brings everything into the one file
+            await self._ended.wait()
+        if self._process is not None:
+            await self._loop.run_in_executor(None, self._process.wait)
 
 
-def _connect(path: Path, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=flags)
+def _result(step: Step, told: str | bool | None) -> list[Row]:
+    if told is None:
+        return []
+    if told is True:
+        returned = step.statement.returned
+        return [tuple([row[i] for i in returned]) for row in step.rows]
+    return _rows_of(str(told))
+
+
+def _reader(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.set_busy_timeout(5_000)
-    if flags & apsw.SQLITE_OPEN_READWRITE:
-        _write_ahead(connection)
-        connection.pragma("wal_autocheckpoint", 4_000)
-        connection.pragma("journal_size_limit", 64 << 20)
-        connection.pragma("cache_size", -32_000)
-    else:
-        connection.pragma("cache_size", -4_000)
+    connection.pragma("cache_size", -4_000)
     connection.pragma("temp_store", 2)
     return connection
-
-
-def _write_ahead(connection: apsw.Connection, patience: float = 30.0) -> None:
-    """Write-ahead logging, each commit synced. Its first start waits for no lock by itself, as all else does."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            connection.pragma("journal_mode", "wal")
-            break
-        except apsw.BusyError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-    connection.pragma("synchronous", 2)
 
 
 def check_disk(folder: Path) -> None:
@@ -237,7 +331,9 @@ async def open_sqlite(folder: Path, observe: Callable[[int, float], None] | None
     path = folder / "columba.db"
     try:
         await asyncio.get_running_loop().run_in_executor(None, migrate_sqlite, path)
-        return SqliteStore(path, observe)
+        store = SqliteStore(path, observe)
+        await store.open()
+        return store
     except apsw.Error as error:
         raise StoreRefused(f"{path} can't be opened: {error}") from error
 
@@ -247,7 +343,7 @@ def migrate_sqlite(path: Path, upto: int | None = None) -> list[int]:
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(30_000)
-        _write_ahead(connection)
+        write_ahead(connection)
         connection.execute("begin immediate")
         try:
             connection.execute("create table if not exists migrations (number integer primary key, at integer)")

@@ -223,17 +223,19 @@ insert into deliveries (endpoint_id, event_id, status, due_at, attempts, updated
 select lane, event_id, status, at, 1, at, answer_status, latency_ms, error, answer from {rows} r where true
 on conflict do nothing
 
--- Lists, the newest first. `low` is where the newest of each endpoint end: it bounds what is read.
+-- Lists, the newest first. `low` is where the newest of each endpoint end: it bounds what is read. The rows come first in
+-- the text: SQLite numbers what it meets in turn.
 
 -- name: deliveries_any
 -- rows: id int
+with wanted as (select id from {rows} r)
 select d.endpoint_id, d.event_id, d.status, d.due_at, d.attempts, d.updated_at, d.answer_status, d.latency_ms, d.error,
   e.type, e.at
 from (
   select r.id, coalesce((
     select x.event_id from deliveries x where x.endpoint_id = r.id and x.event_id <= :event_id
     order by x.event_id desc limit 1 offset :most), 0) as low
-  from {rows} r) t
+  from wanted r) t
 join deliveries d on d.endpoint_id = t.id and d.event_id >= t.low and d.event_id <= :event_id
 join events e on e.id = d.event_id
 where d.event_id < :event_id or d.endpoint_id < :endpoint_id
@@ -241,13 +243,14 @@ order by d.event_id desc, d.endpoint_id desc limit :most
 
 -- name: deliveries_pending
 -- rows: id int
+with wanted as (select id from {rows} r)
 select d.endpoint_id, d.event_id, d.status, d.due_at, d.attempts, d.updated_at, d.answer_status, d.latency_ms, d.error,
   e.type, e.at
 from (
   select r.id, coalesce((
     select x.event_id from deliveries x where x.endpoint_id = r.id and x.status = 0 and x.event_id <= :event_id
     order by x.event_id desc limit 1 offset :most), 0) as low
-  from {rows} r) t
+  from wanted r) t
 join deliveries d on d.endpoint_id = t.id and d.status = 0 and d.event_id >= t.low and d.event_id <= :event_id
 join events e on e.id = d.event_id
 where d.event_id < :event_id or d.endpoint_id < :endpoint_id
@@ -255,13 +258,14 @@ order by d.event_id desc, d.endpoint_id desc limit :most
 
 -- name: deliveries_failed
 -- rows: id int
+with wanted as (select id from {rows} r)
 select d.endpoint_id, d.event_id, d.status, d.due_at, d.attempts, d.updated_at, d.answer_status, d.latency_ms, d.error,
   e.type, e.at
 from (
   select r.id, coalesce((
     select x.event_id from deliveries x where x.endpoint_id = r.id and x.status = 2 and x.event_id <= :event_id
     order by x.event_id desc limit 1 offset :most), 0) as low
-  from {rows} r) t
+  from wanted r) t
 join deliveries d on d.endpoint_id = t.id and d.status = 2 and d.event_id >= t.low and d.event_id <= :event_id
 join events e on e.id = d.event_id
 where d.event_id < :event_id or d.endpoint_id < :endpoint_id

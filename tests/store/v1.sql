@@ -8,8 +8,10 @@ values (11, 1, 1, 'live', 'b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f
     1760000000000, null, null, null, null),
   (12, 1, 0, 'test', '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae', 'Cd34', '["messages:read"]',
     '{"rate_limit": 10}', 1760000000000, 1990000000000, 1760000001000, 'fcde2b2edba56bf408601fb721fe9b5c', 1760000002000);
-insert into carriers (id, account_id, name, kind, mode, config, rate, window_size, state, created_at, updated_at)
-values (128, 1, 'north', 'smpp', 1, '{}', 100.0, 10, 'on', 1760000000000, 1760000000000);
+insert into carriers (id, account_id, mode, name, kind, config, secrets, rate, window_size, lanes, most_lanes,
+  on_unknown, state, revision, version, created_at, updated_at)
+values (128, 1, 1, 'north', 'smpp', '{}', null, 100.0, 10, null, 1, 'resend', 'on', 1, 1, 1760000000000, 1760000000000);
+insert into carrier_states (lane, token, up, why, since, flying) values (128, 'gone', 0, 'refused', 1760000000000, 0);
 update versions set n = 7 where topic = 'keys';
 insert into versions (topic, n) values ('of-old', 3);
 insert into marks (name, value) values ('of-old', 42);

@@ -1,0 +1,1 @@
+"""Events as their account sees them: the list, and the live stream."""
