@@ -157,7 +157,8 @@ class SqliteStore:
         try:
             plans = [[self._step(step, new) for step in plan.steps] for plan in batch_.plans]
         except Exception as error:
-            self._advance(batch_, error, 0.0, at_front=False)
+            self._numbers = {known: n for known, n in self._numbers.items() if all(n != each[0] for each in new)}
+            self._advance(batch_, error, 0.0)
             return
         self._there.append(batch_)
         self._line.send(_encode([new, plans]))
@@ -186,11 +187,11 @@ class SqliteStore:
             came = StoreUnavailable(answer[3])
         else:
             came = WriteFailed(answer[3])
-        self._advance(there, came, answer[1], at_front=True)
+        self._advance(there, came, answer[1])
         if not self._sending:
             self._send()
 
-    def _advance(self, there: _Batch, came: list[Results] | Exception, seconds: float, at_front: bool) -> None:
+    def _advance(self, there: _Batch, came: list[Results] | Exception, seconds: float) -> None:
         try:
             plans = there.work.send(came)
         except StopIteration as stop:

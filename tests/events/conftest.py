@@ -1,5 +1,38 @@
-"""Every test here runs on both stores."""
+"""Every test here that takes `api` runs on both stores."""
 
-from tests.api import columba, database
+from typing import NamedTuple
+
+import pytest_asyncio
+
+from columba.app import clock
+from columba.events.api import endpoints
+from columba.events.feed import KEPT, PAGE, Feed
+from tests.api import Api, Columba, columba, database
 
 __all__ = ["columba", "database"]
+
+
+class Events(NamedTuple):
+    """The endpoints of events, and the feed behind them."""
+
+    api: Api
+    feed: Feed
+
+
+def events_of(columba: Columba, page: int = PAGE, kept: int = KEPT) -> Events:
+    """Put together as app.py does."""
+    app = columba.app
+    feed = Feed(app.store, page, kept)
+    app.publisher.on_events.append(feed.told)
+    app.store.on_bell(feed.heard)
+    return Events(columba.api(endpoints(app.store, feed, app.keys, clock, app.stopping)), feed)
+
+
+@pytest_asyncio.fixture
+async def events(columba: Columba) -> Events:
+    return events_of(columba)
+
+
+@pytest_asyncio.fixture
+async def api(events: Events) -> Api:
+    return events.api

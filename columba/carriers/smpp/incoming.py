@@ -21,7 +21,7 @@ _DEFAULT: Final = 0
 _IA5: Final = 1
 _UCS2: Final = 8
 # Octets that no text in IA5 has. Some gateways write GSM septets and call them IA5.
-_NOT_IA5: Final = re.compile(rb"[\x00-\x09\x0b\x0c\x0e-\x1f](?!\x00*$)|[\x01-\x09\x0b\x0c\x0e-\x1f]")
+_NOT_IA5: Final = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]|\x00(?!\x00*\Z)")
 
 Meaning = tuple[int, Alphabet]  # a data_coding, and the alphabet that 0 stands for
 
