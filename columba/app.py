@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from columba import __version__, sandbox
 from columba.carriers import connect
 from columba.carriers.sandbox import Config as SandboxConfig
-from columba.core import events, ids
+from columba.carriers.sandbox import recording as sandbox_recording
+from columba.core import events
 from columba.core.accept import Accept, router
 from columba.core.contract import Carrier
 from columba.core.housekeeping import Chore, Housekeeping
@@ -32,6 +33,8 @@ from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.events.api import endpoints as events_endpoints
+from columba.events.feed import Feed
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
 from columba.http.egress import Egress, Policy
@@ -50,9 +53,14 @@ from columba.messages.cancel import Canceling
 from columba.messages.hot import Hot
 from columba.messages.redact import Redacting
 from columba.metrics import Metrics
+from columba.routing.api import endpoints as carriers_endpoints
+from columba.routing.carriers import Carriers
+from columba.routing.emptying import Emptying
+from columba.routing.states import States
 from columba.settings import Settings, networks
 from columba.store import Store, StoreUnavailable, open_store
 from columba.vault import Vault, key_file, parse_key
+from columba.webhooks.api import endpoints as webhooks_endpoints
 from columba.webhooks.delivering import Delivering
 from columba.webhooks.endpoints import Endpoints
 
@@ -93,7 +101,13 @@ class App:
         self.publisher = events.Publisher()
         self.policy = Policy(networks(settings.allow_network))
         self.egress = Egress(self.policy)
-        self._carriers = {sandbox.CARRIER_ID: sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None))}
+        self.network = Carriers(
+            self.store,
+            self.snapshots,
+            self.vault,
+            clock,
+            sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None)),
+        )
 
         # The main path: gates and followers in their order.
         gates = (sandbox.gate,)
@@ -112,6 +126,10 @@ class App:
         self.accept = Accept(
             self.store, self.ids, clock, self.lanes, self.publisher, router(self.carriers), gates, self._callback
         )
+        self.states = States(self.store, self.sending)
+        emptying = Emptying(self.store, self.ids, clock, self.publisher, self.sending, self.carriers)
+        self.feed = Feed(self.store)
+        self.publisher.on_events.append(self.feed.told)
         self.cancel = Canceling(self.store, self.ids, clock, self.lanes, self.sending, self.publisher)
         overdue = Overdue(self.store, self.ids, clock, self.publisher, settings.receipt_timeout)
         repeats = self.repeats = Repeats(self.store, self.vault, self.ids, clock)
@@ -119,6 +137,8 @@ class App:
             (
                 Chore("expire", 5.0, self.sending.expire),
                 Chore("overdue", 10.0, overdue.step),
+                Chore("states", 1.0, self.states.step),
+                Chore("emptying", 2.0, emptying.step),
                 Chore("parked", 600.0, self.receive.sweep),
                 Chore("idempotency", 600.0, repeats.sweep),
             )
@@ -127,6 +147,8 @@ class App:
         self.store.on_bell(self.lanes.heard)
         self.store.on_bell(self.snapshots.heard)
         self.store.on_bell(self.cancel.heard)
+        self.store.on_bell(self.feed.heard)
+        self.snapshots.on("carriers", self._lanes_changed)
         self.snapshots.on("webhooks", self._lanes_changed)
         self._measure()
         self.asgi = self._doors()
@@ -136,7 +158,7 @@ class App:
         self.metrics.start()
 
     def carriers(self) -> Mapping[int, Carrier]:
-        return self._carriers
+        return self.network.all
 
     async def _lanes_changed(self) -> None:
         self.lanes.refresh()
@@ -164,10 +186,23 @@ class App:
             self.metrics.request,
             self.policy,
         )
-        redact = Redacting(self.store, clock)
+        redact = Redacting(self.store, clock, (self.feed.forget, self.delivering.forget))
         endpoints = [
             *messages_endpoints(
                 self.store, self.cancel, redact, clock, lambda _account: settings.default_country or None
+            ),
+            *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
+            *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
+            *carriers_endpoints(
+                self.network,
+                self.states,
+                self.receive,
+                connect,
+                self.ids,
+                clock,
+                random.random,
+                settings.public_url,
+                {"sandbox": sandbox_recording(settings.sandbox_record)},
             ),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),
             *oauth.endpoints(),
