@@ -34,6 +34,7 @@ RUN: dict[str, Place] = {
 USE: dict[str, Place] = {
     "send": Place("columba.cli.client:send", "Send a text."),
     "messages": Place("columba.cli.client:messages", "List messages, or show one with its parts and timeline."),
+    "carriers": Place("columba.cli.carriers:carriers", "Set up, look after and try out the ways to the networks."),
     "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
 }
 COMMANDS = RUN | USE

@@ -1,7 +1,7 @@
 """The API, as the commands that are its clients ask it.
 
 Owns the connection. Loads next to nothing: these commands are run from scripts, again and again. A request that may be
-repeated (all are: a POST has its Idempotency-Key) is, when the connection breaks or the server asks to come back soon.
+repeated (each may: a POST has its Idempotency-Key) is, when the connection breaks or the server asks to come back soon.
 Fails with Unreachable (nothing was sent), Unanswered (nobody knows), Foreign (that is no Columba) or Problem (what the
 API says), each a ClickException with its exit code.
 """
@@ -201,6 +201,9 @@ class Api:
         }
         return self._ask("POST", path, json.dumps(body).encode(), fields, PATIENCE_S)
 
+    def delete(self, path: str, query: Sequence[tuple[str, str]] = ()) -> None:
+        self._ask("DELETE", path + (f"?{urlencode(query)}" if query else ""), None, {}, PATIENCE_S)
+
     def _ask(self, method: str, target: str, body: bytes | None, fields: Mapping[str, str], patience: float) -> Any:
         sent = False
         for left in reversed(range(TRIES)):
@@ -218,7 +221,7 @@ class Api:
                     raise Unanswered(
                         f"{self.url} did not answer ({why(error)})",
                         "unanswered",
-                        "It may or may not have been done." if method == "POST" else "",
+                        "It may or may not have been done." if method != "GET" else "",
                     ) from error
                 pause = 0.2
             except Failure as failure:
@@ -257,7 +260,7 @@ class Api:
         return Answer(response.status, _lower(response), _decode(content))
 
     def _judged(self, answer: Answer) -> Any:
-        if 200 <= answer.status < 300 and answer.json is not None:
+        if (200 <= answer.status < 300 and answer.json is not None) or answer.status == 204:
             return answer.json
         raise self.problem(answer)
 

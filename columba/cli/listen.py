@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import threading
 import time
@@ -284,7 +285,7 @@ def listen(
             if heard.data:
                 desk.take(heard)
     except KeyboardInterrupt:
-        _farewell(desk, stream.last, forward_to)
+        _farewell(desk, stream.last, forward_to, types)
     finally:
         if forward is not None:
             forward.close()
@@ -297,12 +298,14 @@ def _newest(api: Api, types: str) -> Heard | None:
     return None
 
 
-def _farewell(desk: Desk, last: str, forward_to: str | None) -> None:
+def _farewell(desk: Desk, last: str, forward_to: str | None, types: str) -> None:
     click.echo(err=True)
     _say(f"{desk.seen} event{'' if desk.seen == 1 else 's'}{f', {desk.failed} not forwarded' if desk.failed else ''}.")
     if last != BEGINNING:
-        more = f" --forward-to {forward_to}" if forward_to else ""
-        _say(f"To go on from here: columba listen --since {clean(last)}{clean(more)}")
+        again = ["columba", "listen", "--since", clean(last)]
+        again += ["--forward-to", clean(forward_to)] if forward_to else []
+        again += ["--events", types] if types else []
+        _say(f"To go on from here: {shlex.join(again)}")
 
 
 def _address(text: str) -> Where:

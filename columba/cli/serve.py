@@ -95,7 +95,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         )
         server = Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
         if server.started:
             await app.welcome(listening.getsockname()[1])

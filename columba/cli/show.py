@@ -43,7 +43,7 @@ def coloured(err: bool = False) -> bool:
 
 
 def style(text: str, kind: str, err: bool = False) -> str:
-    return click.style(text, **_KINDS[kind]) if coloured(err) else text
+    return click.style(text, **_KINDS[kind]) if _KINDS[kind] and coloured(err) else text
 
 
 def status(name: str) -> str:

@@ -7,7 +7,11 @@ from columba.cli.doctor.finding import Finding
 from columba.cli.options import Settings
 from columba.vault import Vault, VaultError
 
-SEALED = ("select secret from webhooks", "select previous_secret from webhooks where previous_secret is not null")
+SEALED = (
+    "select secret from webhooks",
+    "select previous_secret from webhooks where previous_secret is not null",
+    "select secrets from carriers where secrets is not null",
+)
 
 
 def secret_key(settings: Settings) -> Iterator[Finding]:

@@ -1,0 +1,19 @@
+"""docs/cli.md and docs/settings.md say what the program says."""
+
+import pytest
+
+from columba.cli.reference import DOCS, PAGES
+from columba.settings import SETTINGS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_as_the_program_makes_it(name: str) -> None:
+    text = PAGES[name]()
+    assert (DOCS / name).read_text() == text, "run `python -m columba.cli.reference`"
+
+
+def test_each_setting_is_on_its_page() -> None:
+    text = PAGES["settings.md"]()
+    for setting in SETTINGS:
+        for word in (setting.flag, setting.variable, f"`{setting.name}`", setting.help):
+            assert word in text
