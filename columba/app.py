@@ -11,12 +11,11 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Iterable, Mapping
-from ipaddress import ip_address
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from columba import __version__, sandbox
 from columba.carriers import connect
@@ -28,19 +27,20 @@ from columba.core.contract import Carrier
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes, join
+from columba.core.model import TYPES
 from columba.core.overdue import Overdue
 from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.events.api import Event as EventShape
 from columba.events.api import endpoints as events_endpoints
 from columba.events.feed import Feed
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
 from columba.http.egress import Egress, Policy
 from columba.http.endpoint import Endpoint
-from columba.http.openapi import document
-from columba.http.wire import send_answer
+from columba.http.openapi import Webhook, document
 from columba.keys import SCOPES, Keys, new_secret
 from columba.keys.api import endpoints as keys_endpoints
 from columba.keys.auth import Auth
@@ -53,10 +53,12 @@ from columba.messages.cancel import Canceling
 from columba.messages.hot import Hot
 from columba.messages.redact import Redacting
 from columba.metrics import Metrics
+from columba.operation import Operation
 from columba.routing.api import endpoints as carriers_endpoints
 from columba.routing.carriers import Carriers
 from columba.routing.emptying import Emptying
 from columba.routing.states import States
+from columba.sandbox.api import endpoints as sandbox_endpoints
 from columba.settings import Settings, networks
 from columba.store import Store, StoreUnavailable, open_store
 from columba.vault import Vault, key_file, parse_key
@@ -76,13 +78,15 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+TOLD = "Posted to the webhooks that subscribe to `{}`."
+
+
 class App:
     """One process of Columba. `start` before serving `asgi`, `stop` after."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
-        self.welcomed = False
         self.asgi: ASGIApp
 
     async def start(self) -> None:
@@ -150,7 +154,10 @@ class App:
         self.store.on_bell(self.feed.heard)
         self.snapshots.on("carriers", self._lanes_changed)
         self.snapshots.on("webhooks", self._lanes_changed)
-        self._measure()
+        self.operation = Operation(
+            self.metrics, self.store, self.lanes, self.stopping, clock, networks(settings.metrics_from)
+        )
+        self.operation.measure(self.accept, self.receive, self.sending)
         self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
@@ -204,8 +211,10 @@ class App:
                 settings.public_url,
                 {"sandbox": sandbox_recording(settings.sandbox_record)},
             ),
+            *sandbox_endpoints(self.receive, self.carriers),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),
             *oauth.endpoints(),
+            *self.operation.endpoints(),
         ]
         described = document(
             endpoints,
@@ -213,15 +222,13 @@ class App:
             version=__version__,
             description=ABOUT,
             scopes=SCOPES,
-            webhooks=(),
+            webhooks=[Webhook(name, TOLD.format(name), EventShape) for name in TYPES.values()],
         )
         raw: dict[tuple[str, str], ASGIApp] = {
             ("POST", "/v1/messages"): hot.message,
             ("POST", "/v1/messages/batch"): hot.batch,
             ("POST", OAUTH_PATH): oauth,
-            ("GET", "/healthz"): self._healthz,
-            ("GET", "/readyz"): self._readyz,
-            ("GET", "/metrics"): self._metrics,
+            **self.operation.routes(),
             **docs_routes(described),
         }
         return build(
@@ -241,59 +248,6 @@ class App:
 
     def _observe(self, endpoint: Endpoint | None, method: str, code: int, seconds: float) -> None:
         self.metrics.request(endpoint.path if endpoint is not None else "other", code, seconds)
-
-    async def _healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The process lives."""
-        await send_answer(send, 200, b'{"status":"ok"}')
-
-    async def _readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The store takes writes and this process holds its place among the others."""
-        why = ""
-        if self.stopping.is_set():
-            why = "stopping"
-        elif not self.welcomed:
-            why = "starting"
-        elif asyncio.get_running_loop().time() >= self.lanes.valid_until:
-            why = "the store has not been written for some seconds"
-        await send_answer(send, 503 if why else 200, f'{{"status":"{why or "ready"}"}}'.encode())
-
-    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Prometheus. Only for the networks named, and never through a proxy that forwards strangers."""
-        client = scope.get("client")
-        forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
-        allowed = client is not None and not forwarded
-        if client is not None and allowed:
-            address = ip_address(client[0])
-            allowed = any(address in network for network in networks(self.settings.metrics_from))
-        if not allowed:
-            await send_answer(send, 403, b'{"detail":"/metrics is for the networks of --metrics-from"}')
-            return
-        await send_answer(send, 200, self.metrics.text(), [(b"content-type", b"text/plain; version=0.0.4")])
-
-    def _measure(self) -> None:
-        metrics = self.metrics
-        metrics.counter("accepted", "Messages accepted.", "", lambda: {"": self.accept.accepted})
-        metrics.counter("refused", "Messages refused.", "code", lambda: self.accept.refused)
-        metrics.counter("received", "Texts received.", "", lambda: {"": self.receive.received})
-        metrics.counter("settled", "What handing messages to carriers came to.", "status", self._settled)
-        metrics.counter("final", "Messages by what their receipts said.", "status", lambda: self.receive.finals)
-        metrics.gauge("lane_depth", "Jobs of a lane in memory.", ("lane", "kind"), self._depth)
-        metrics.gauge("lane_flying", "Jobs of a lane on the wire.", ("lane", "kind"), self._flying)
-        metrics.gauge(
-            "journal_backlog_rows",
-            "Rows waiting for a commit.",
-            (),
-            lambda: [((), float(self.store.backlog))],
-        )
-
-    def _settled(self) -> Mapping[str, float]:
-        return self.sending.settled_total
-
-    def _depth(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        return [((str(lane.id), lane.kind.name), lane.waiting) for lane in self.lanes.owned.values()]
-
-    def _flying(self) -> Iterable[tuple[tuple[str, ...], float]]:
-        return [((str(lane.id), lane.kind.name), lane.flying) for lane in self.lanes.owned.values()]
 
     # First and last
 
@@ -320,7 +274,7 @@ class App:
                 '    -H \'Content-Type: application/json\' -d \'{"to": "+447700900123", "text": "Hello"}\'',
             ]
         print("\n".join(out), file=sys.stdout, flush=True)
-        self.welcomed = True
+        self.operation.started = True
 
     async def stop(self) -> None:
         self.stopping.set()

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from columba.core.rate import Rate
 from columba.store import Row, Step, Store, StoreUnavailable, plan, statements
 
 SQL = statements(Path(__file__).with_name("lanes.sql"))
@@ -140,10 +141,8 @@ class Lane:
         self._refilling: set[tuple[int, int]] = set()
         self._dues: set[int] = set()
         self._waiting = 0
-        self._tokens = 1.0
-        self._filled_at = self._loop.time()
+        self._rate = Rate(spec.rate, self._loop.time())
         self._pause_until = 0.0
-        self._slow = 0.0
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -151,6 +150,10 @@ class Lane:
     @property
     def waiting(self) -> int:
         return self._waiting
+
+    def oldest(self) -> int | None:
+        """The id of the job that has waited in memory for longest."""
+        return min((queue[0].id for queues in self._queues for queue in queues.values() if queue), default=None)
 
     # Work comes
 
@@ -221,10 +224,10 @@ class Lane:
             return
         window = self.spec.window if self.limit is None else min(self.limit, self.spec.window)
         room = min(window - self.flying, UNSETTLED - len(self.held) + self._waiting)
-        if self.spec.rate is not None:
-            self._tokens = min(max(1.0, self.spec.rate / 20), self._tokens + (now - self._filled_at) * self.spec.rate)
-            self._filled_at = now
-            room = min(room, int(self._tokens))
+        self._rate.asked = self.spec.rate
+        allowed = self._rate.room(now)
+        if allowed is not None:
+            room = min(room, allowed)
         jobs: list[Any] = []
         cost = 0
         while cost < room:
@@ -235,13 +238,12 @@ class Lane:
             cost += job.cost
         if jobs:
             self.flying += cost
-            if self.spec.rate is not None:
-                self._tokens -= cost
+            self._rate.spend(cost)
             self.kind.dispatch(self, jobs)
         if self._late:
             self._send_back()
-        if self.spec.rate is not None and self._waiting and self.flying < self.spec.window:
-            self._again_at(now + max(0.001, (1.0 - self._tokens) / self.spec.rate))
+        if allowed is not None and self._waiting and self.flying < window:
+            self._again_at(self._rate.next_at(now))
         if self._more:
             self._refill_where_room()
 
@@ -286,7 +288,6 @@ class Lane:
     def landed(self, count: int = 1) -> None:
         """The other side has answered: room in the window."""
         self.flying -= count
-        self._slow = max(0.0, self._slow - 0.001 * count)
         if self._waiting or self._more:
             self.wake()
 
@@ -373,10 +374,13 @@ class Lane:
             self.let_go(job.id)
         self.due_later(until)
 
+    def fine(self, count: int) -> None:
+        """The other side had room for so many."""
+        self._rate.taken(count, self._loop.time())
+
     def slow(self) -> None:
-        """The other side has no room: pause, longer while it goes on."""
-        self._slow = min(2.0, max(0.05, self._slow * 2))
-        self._pause_until = max(self._pause_until, self._loop.time() + self._slow)
+        """The other side has no room: stand still for a moment, then go slower."""
+        self._rate.refused(self._loop.time())
 
     def pause(self, seconds: float) -> None:
         """Nothing goes for a while: the other side is not well."""

@@ -14,9 +14,7 @@ LANES = 2
 
 
 def carrier(config: Config | None = None) -> Carrier:
-    return Carrier(
-        CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config or Config(), None, 1_000, "on", LANES
-    )
+    return Carrier(CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config or Config(), None, 1_000, "on", LANES)
 
 
 def gate(message: Message) -> Refusal | None:
