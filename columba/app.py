@@ -35,7 +35,7 @@ from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
 from columba.events.api import Event as EventShape
 from columba.events.api import endpoints as events_endpoints
-from columba.events.feed import Feed
+from columba.events.feed import Feed, mend_order
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
 from columba.http.egress import Egress, Policy
@@ -48,6 +48,7 @@ from columba.keys.limits import Limits
 from columba.keys.oauth import PATH as OAUTH_PATH
 from columba.keys.oauth import OAuth
 from columba.keys.repeats import Repeats
+from columba.messages import urls
 from columba.messages.api import endpoints as messages_endpoints
 from columba.messages.cancel import Canceling
 from columba.messages.hot import Hot
@@ -94,6 +95,7 @@ class App:
         data = Path(settings.data)
         self.metrics = Metrics()
         self.store: Store = await open_store(settings.database or data, self.metrics.commit)
+        await mend_order(self.store)
         token = secrets.token_hex(8)
         self._run, self._requests = token[:10], 0  # what request ids are made of
         self.ids = Ids(await join(self.store, token), clock)
@@ -114,7 +116,7 @@ class App:
         )
 
         # The main path: gates and followers in their order.
-        gates = (sandbox.gate,)
+        gates = (urls.gate(self.policy), sandbox.gate)
         followers = ()
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
@@ -134,6 +136,7 @@ class App:
         emptying = Emptying(self.store, self.ids, clock, self.publisher, self.sending, self.carriers)
         self.feed = Feed(self.store)
         self.publisher.on_events.append(self.feed.told)
+        self.redact = Redacting(self.store, clock, (self.feed.forget, self.delivering.forget))
         self.cancel = Canceling(self.store, self.ids, clock, self.lanes, self.sending, self.publisher)
         overdue = Overdue(self.store, self.ids, clock, self.publisher, settings.receipt_timeout)
         repeats = self.repeats = Repeats(self.store, self.vault, self.ids, clock)
@@ -151,6 +154,7 @@ class App:
         self.store.on_bell(self.lanes.heard)
         self.store.on_bell(self.snapshots.heard)
         self.store.on_bell(self.cancel.heard)
+        self.store.on_bell(self.redact.heard)
         self.store.on_bell(self.feed.heard)
         self.snapshots.on("carriers", self._lanes_changed)
         self.snapshots.on("webhooks", self._lanes_changed)
@@ -193,11 +197,8 @@ class App:
             self.metrics.request,
             self.policy,
         )
-        redact = Redacting(self.store, clock, (self.feed.forget, self.delivering.forget))
         endpoints = [
-            *messages_endpoints(
-                self.store, self.cancel, redact, clock, lambda _account: settings.default_country or None
-            ),
+            *messages_endpoints(self.store, self.cancel, self.redact, clock, self.keys.default_country),
             *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
             *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
             *carriers_endpoints(

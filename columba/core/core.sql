@@ -78,11 +78,13 @@ select lanes.id from lanes where exists (
 
 -- name: insert_parts
 -- rows: lane int, message_id int, n int, carrier_id int, carrier_message_id text, status int, error text, carrier_code text, sent_at int
-insert into parts (message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at)
-select message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at from {rows} r where true
+-- rows: written_id text
+insert into parts (message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at, written_id)
+select message_id, n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at, written_id
+from {rows} r where true
 on conflict (message_id, n) do update set carrier_id = excluded.carrier_id,
   carrier_message_id = excluded.carrier_message_id, status = excluded.status, error = excluded.error,
-  carrier_code = excluded.carrier_code, sent_at = excluded.sent_at
+  carrier_code = excluded.carrier_code, sent_at = excluded.sent_at, written_id = excluded.written_id
   where parts.status / 10 < excluded.status / 10
 
 -- name: settle_messages

@@ -14,7 +14,7 @@ from typing import Final
 STILL_S: Final = 1.0  # the first time, when nothing is known: carriers count by the second
 SHORT_S: Final = 0.3  # later
 STILL_MOST_S: Final = 10.0  # at most, when nothing at all is taken
-LEAST: Final = 0.2
+LEAST: Final = 0.5
 _FIRST, _FAR, _NEAR, _BEYOND = 0.7, 0.1, 0.003, 0.02  # how much each job that was taken adds to the rate
 _GONE: Final = 20  # times what was refused once: there is no such limit any more
 _SAMPLE_S: Final = 0.05
@@ -73,12 +73,12 @@ class Rate:
         if self.limit is not None:
             self._tokens -= count
 
-    def next_at(self, now: float) -> float | None:
-        """When the next may go; None if any may go as soon as there is other room."""
-        if now < self.until:
-            return self.until
+    def next_at(self, now: float) -> float:
+        """When the next may go."""
         limit = self.limit
-        return None if limit is None else now + max(0.001, (1.0 - self._tokens) / limit)
+        if now < self.until or limit is None:
+            return self.until
+        return now + max(0.001, (1.0 - self._tokens) / limit)
 
     def taken(self, count: int, now: float) -> None:
         """The other side had room for so many."""
@@ -109,15 +109,15 @@ class Rate:
     def _slow_down(self, refused_at: float, now: float) -> None:
         taken = float(self._total - self._total_at(refused_at - 1.0))
         was = self.found
-        self._ceiling = was if was is not None else inf
         if taken:
             self._empty = 0
-            found = 0.9 * taken if was is None else min(max(0.9 * taken, 0.5 * was), 0.95 * was)
-        else:
-            self._empty += 1
-            found = (was or self.asked or 1.0) / 2
+            self._ceiling = inf if was is None else was
+            self.found = max(LEAST, 0.9 * taken if was is None else min(max(0.9 * taken, 0.5 * was), 0.95 * was))
+        else:  # one at a time is tried, until one is taken
+            self._empty = min(self._empty + 1, 8)
+            self._ceiling = inf
+            self.found = LEAST
             self.until = now + min(STILL_MOST_S, SHORT_S * 2**self._empty)
-        self.found = max(LEAST, found)
         self._refused_at = None
         self._tokens = min(self._tokens, 1.0)
         self._filled_at = max(now, self.until)

@@ -6,23 +6,21 @@ and is taken by the plan that settles the part. A status never goes backwards, s
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-from typing import Any, overload
+from typing import Any
 
-from columba.core import events, ids, model, status
+from columba.core import events, ids, inbound, status
 from columba.core.contract import Carrier, Inbound, Receipt
 from columba.core.gather import Gather
 from columba.core.ids import Ids
-from columba.core.model import Extra, Message
-from columba.numbers import NumberError, normalise
+from columba.core.inbound import Follower, Inbox, clean
+from columba.core.model import Message
 from columba.store import Results, Step, Store, plan
-from columba.text import encoding_of, segments_of
 
 SQL = events.SQL
+INBOUND = inbound.SQL
 PARKED_MS = 72 * 3_600_000
 REMATCH_MS = 600_000
 MOST_REMATCHED = 2_000
-
-Follower = Callable[[Sequence[Message]], Sequence[Step]]
 
 
 class _Told(asyncio.Future[None]):
@@ -45,12 +43,11 @@ class Receive:
         self._ids = new_id
         self._clock = clock
         self._publisher = publisher
-        self._followers = followers
+        self.inbox = Inbox(store, new_id, clock, publisher, followers)
         self._gather: Gather[tuple[int, Receipt]] = Gather(store, self._flush)
         self._told: _Told | None = None
         self._recording: set[asyncio.Task[None]] = set()
         self.finals: dict[str, int] = {}
-        self.received = 0
 
     # Receipts
 
@@ -70,19 +67,14 @@ class Receive:
             task.add_done_callback(self._recording.discard)
 
     async def _record(self, gathered: list[tuple[int, Receipt]], told: "_Told") -> None:
-        rows = [
-            (
-                self._ids(),
-                carrier_id,
-                clean(each.carrier_message_id),
-                each.status,
-                clean(each.error),
-                clean(each.code),
-                each.at,
-            )
-            for carrier_id, each in gathered
-        ]
         try:
+            if any(each.alternatives for _, each in gathered):
+                gathered = await self._meant(gathered)
+            rows = []
+            for carrier_id, each in gathered:
+                an_id, error, code = self._ids(), clean(each.error), clean(each.code)
+                for name in (each.carrier_message_id, *each.alternatives):
+                    rows.append((an_id, carrier_id, clean(name), each.status, error, code, each.at))
             results = await self._store.commit(
                 plan(
                     Step(SQL["match_receipts"], rows),
@@ -96,6 +88,25 @@ class Receive:
             return
         self._published(results, 2, {row[0] for row in rows})
         told.set_result(None)
+
+    async def _meant(self, gathered: list[tuple[int, Receipt]]) -> list[tuple[int, Receipt]]:
+        """Receipts that may mean several parts: the likeliest that there is. Where there is none yet, all stay possible."""
+        asked = {
+            (carrier_id, clean(name))
+            for carrier_id, each in gathered
+            if each.alternatives
+            for name in (each.carrier_message_id, *each.alternatives)
+        }
+        known = set(await self._store.read(INBOUND["known_ids"], [*asked]))
+        meant = []
+        for carrier_id, each in gathered:
+            if each.alternatives:
+                names = (each.carrier_message_id, *each.alternatives)
+                there = next((name for name in names if (carrier_id, clean(name)) in known), None)
+                if there is not None:
+                    each = each._replace(carrier_message_id=there, alternatives=())
+            meant.append((carrier_id, each))
+        return meant
 
     def parked_steps(self, after: int) -> tuple[Step, ...]:
         """For the plan that settles parts: what to do with the parked receipts that step `after` found."""
@@ -131,64 +142,19 @@ class Receive:
         return len(known)
 
     async def sweep(self) -> None:
-        """Parked receipts whose part never came to be known."""
-        await self._store.commit(plan(Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS),)])))
+        """Parked receipts whose part never came to be known; parts of texts that were joined."""
+        parked = Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS),)])
+        await self._store.commit(plan(parked, self.inbox.sweep_step()))
 
-    # Inbound
+    # Texts
+
+    @property
+    def received(self) -> int:
+        return self.inbox.received
 
     async def inbound(self, carrier: Carrier, texts: Iterable[Inbound], account_id: int | None = None) -> list[Message]:
-        """Record texts from people. Returns once they are durable; one that was recorded before is left out."""
-        now = self._clock()
-        account = carrier.account_id if account_id is None else account_id
-        if account is None:
-            raise ValueError("an inbound text needs an account")
-        messages: list[Message] = []
-        rows: list[Any] = []
-        bodies: list[Any] = []
-        made: list[Any] = []
-        parts: list[Any] = []
-        happened = {}
-        for raw in texts:
-            each = raw._replace(
-                sender=clean(raw.sender), to=clean(raw.to), text=clean(raw.text), media=tuple(map(clean, raw.media)),
-                carrier_message_id=clean(raw.carrier_message_id),
-            )  # fmt: skip
-            sender = _person(each.sender)
-            extra = Extra(media=list(each.media)) if each.media else model.NO_EXTRA
-            encoding = 0 if encoding_of(each.text) == "gsm7" else 1
-            message = Message(
-                self._ids(), account, carrier.mode, status.INBOUND, status.TRANSACTIONAL, carrier.id, each.to, sender,
-                each.text, encoding, segments_of(each.text) if each.text else 1, status.RECEIVED, now, 0, now,
-                extra=extra,
-            )  # fmt: skip
-            event = events.of_message(self._ids(), message, status.RECEIVED, now)
-            messages.append(message)
-            rows.append(
-                (
-                    message.id, message.id, account, carrier.mode, status.INBOUND, status.RECEIVED, message.klass,
-                    carrier.id, message.to, message.sender, encoding, message.segments, now, 0, now, event.id,
-                    None, None,
-                )
-            )  # fmt: skip
-            bodies.append((message.id, message.text, model.extra_text(extra)))
-            made.append(events.row(event))
-            happened[event.id] = event
-            if each.carrier_message_id is not None:
-                parts.append(
-                    (message.id, message.id, 1, carrier.id, each.carrier_message_id, status.RECEIVED, None, None, now)
-                )
-        results = await self._store.commit(
-            plan(
-                Step(SQL["insert_messages"], rows),
-                Step(SQL["insert_bodies"], bodies, given=0),
-                Step(SQL["insert_parts"], parts, given=0),
-                *events.steps(made, 3, given=0),
-                *(step for follow in self._followers for step in follow(messages)),
-            )
-        )
-        self.received += len(results[0])
-        self._publisher.published(results[4], happened)
-        return messages
+        """Record texts from people, and parts of them. Returns once they are durable."""
+        return await self.inbox.record(carrier, texts, account_id)
 
 
 def _advance(match: int, first: int) -> tuple[Step, ...]:
@@ -200,22 +166,3 @@ def _advance(match: int, first: int) -> tuple[Step, ...]:
         *events.steps((), first + 3, feed=first + 1),
         Step(SQL["delivered_events"], feed=first + 4),
     )
-
-
-@overload
-def clean(text: str) -> str: ...
-@overload
-def clean(text: None) -> None: ...
-def clean(text: str | None) -> str | None:
-    """What came from outside, as it can be stored: without NUL and lone surrogates."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-
-
-def _person(raw: str) -> str:
-    """A number as we write it; what isn't one (a name, a short code) as it came."""
-    try:
-        return normalise(raw if raw.startswith("+") else "+" + raw)
-    except NumberError:
-        return raw

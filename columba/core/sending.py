@@ -15,12 +15,12 @@ import msgspec
 import structlog
 
 from columba.core import events, status
-from columba.core.contract import Air, Carrier, Outcome, Part, Session
+from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session
 from columba.core.gather import Gather
 from columba.core.ids import Ids
+from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import Event, Message, message_of
-from columba.core.receive import clean
 from columba.store import Step, Store, StoreUnavailable, plan, statements
 from columba.text import plan as plan_text
 
@@ -42,13 +42,16 @@ log = structlog.get_logger()
 class Flight:
     """A message on the wire: what of it is still out, and what came back."""
 
-    __slots__ = ("left", "marked", "message", "outcomes")
+    __slots__ = ("cost", "left", "marked", "message", "outcomes", "recut", "whole")
 
-    def __init__(self, message: Message, left: int) -> None:
+    def __init__(self, message: Message) -> None:
         self.message = message
-        self.left = left
+        self.cost = message.cost
+        self.left = 0
         self.outcomes: list[tuple[int, Outcome]] = []
         self.marked = False
+        self.recut = False  # this carrier wants another encoding, or other parts, than were counted
+        self.whole = False  # one outcome for all parts
 
 
 class LaneState(msgspec.Struct):
@@ -129,8 +132,6 @@ class Sending:
         state = self.states[lane.id] = LaneState(False, "", self._clock())
 
         def ready(up: bool, why: str) -> None:
-            if lane.gone:
-                return
             if (state.up, state.why) != (up, why):
                 state.up, state.why, state.since = up, why, self._clock()
             lane.ready = up
@@ -230,7 +231,7 @@ class Sending:
         parts: list[Part] = []
         to_mark: list[Flight] = []
         for message in jobs:
-            flight = Flight(message, 0)
+            flight = Flight(message)
             if message.expires_at and message.expires_at <= now:
                 flight.outcomes.append((0, EXPIRED))
                 self._land(lane, flight)
@@ -239,8 +240,11 @@ class Sending:
                 flight.marked = True
                 self._land(lane, flight)
             else:
-                self._parts(message, flight, parts if not self._marks(message, carrier) else None)
-                if flight.marked:
+                self._parts(message, flight, carrier.cut, parts if not self._marks(message, carrier) else None)
+                if not flight.left:  # all of it had gone already
+                    flight.marked, flight.outcomes = False, [(0, Outcome("sent"))]
+                    self._land(lane, flight)
+                elif flight.marked:
                     to_mark.append(flight)
         session = self._sessions[lane.id]
 
@@ -266,19 +270,25 @@ class Sending:
                 if not any(n == part.n for n, _ in part.flight.outcomes):
                     done(part, Outcome("unknown", None, "carrier_failed"))
 
-    def _parts(self, message: Message, flight: Flight, parts: list[Part] | None) -> None:
+    def _parts(self, message: Message, flight: Flight, cut: Cut, parts: list[Part] | None) -> None:
         text = message.text or ""
-        texts = (text,) if message.segments == 1 else plan_text(text).parts
+        if cut == CUT:
+            texts = (text,) if message.segments == 1 else plan_text(text).parts
+        else:
+            texts = _recut(message, flight, text, cut)
         flight.marked = parts is None
         out = parts if parts is not None else []
+        of = len(texts)
+        # A person's texts must not be taken for parts of each other: some networks keep 8 bits of it.
+        ref = (message.id >> 22) + message.id & 0xFFFF
         for n, each in enumerate(texts, 1):
             if n not in message.sent_parts:
                 out.append(
                     Part(
                         message.id,
                         n,
-                        message.segments,
-                        message.id >> 12 & 0xFFFF ^ message.id & 0xFFF,
+                        of,
+                        ref,
                         message.to,
                         message.sender,
                         each,
@@ -303,7 +313,9 @@ class Sending:
     ) -> None:
         now = self._clock()
         parts: list[Part] = [part for flight in flights for part in flight.outcomes]  # type: ignore[misc]
-        rows = [(lane.id, part.message_id, part.n, carrier_id, None, status.QUEUED, None, None, now) for part in parts]
+        rows = [
+            (lane.id, part.message_id, part.n, carrier_id, None, status.QUEUED, None, None, now, None) for part in parts
+        ]
         for flight in flights:
             flight.outcomes = []
         marked = False
@@ -335,7 +347,7 @@ class Sending:
     def _land(self, lane: Lane, flight: Flight) -> None:
         if lane.gone:
             return
-        lane.landed(flight.message.cost)
+        lane.landed(flight.cost)
         self._down.add(((lane, flight),))
 
     def _flush(self, down: list[tuple[Lane, Flight]]) -> None:
@@ -359,7 +371,7 @@ class Sending:
         state = self.states.get(lane.id)
         if state is not None and worst.kind != "unsent":
             state.error, state.code, state.error_at = worst.error, worst.code, now
-        if worst.kind == "failed":
+        if worst.kind in ("failed", "reroute"):
             return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)
         if worst.kind == "unknown" and (flight.marked or worst.final):
             return Verdict(status.UNKNOWN, message.due_at, "no_answer", worst.code)
@@ -389,22 +401,33 @@ class Sending:
         happened: dict[int, Event] = {}
         finished: list[Message] = []
         retried: list[tuple[Message, int]] = []
+        recut: list[Any] = []
         throttled = False
+        took = 0
         for flight in flights:
             message = flight.message
             verdict = self._judge(lane, flight, now)
+            if flight.whole:  # its parts have one id, one receipt and one fate
+                flight.outcomes = [(n, each[1]) for each in flight.outcomes for n in range(1, message.segments + 1)]
+            if flight.recut:
+                recut.append((lane_id, message.id, message.encoding, message.segments))
             event_id = self._ids()  # before those of receipts that may have come already
             for n, outcome in flight.outcomes:
                 code = clean(outcome.code)
-                if outcome.kind == "sent":
-                    an_id = clean(outcome.id)
-                    parts.append((lane_id, message.id, n, carrier_id, an_id, status.SENT, None, code, now))
+                if outcome.kind == "sent" and n:
+                    took += 1
+                    an_id = written = clean(outcome.id)
+                    if outcome.match is None:
+                        written = None
+                    else:
+                        an_id = clean(outcome.match)
+                    parts.append((lane_id, message.id, n, carrier_id, an_id, status.SENT, None, code, now, written))
                     message.sent_parts = (*message.sent_parts, n)
-                    if an_id is not None:
+                    if an_id is not None and not (flight.whole and n > 1):
                         landed.append((lane_id, self._ids(), carrier_id, an_id))
                 elif verdict.status and n:
                     error = clean(outcome.error)
-                    parts.append((lane_id, message.id, n, carrier_id, None, verdict.status, error, code, now))
+                    parts.append((lane_id, message.id, n, carrier_id, None, verdict.status, error, code, now, None))
             if verdict.status:
                 event = events.of_message(event_id, message, verdict.status, now)
                 attempts = message.attempts + (1 if flight.left or flight.outcomes[0][1] is not EXPIRED else 0)
@@ -434,6 +457,8 @@ class Sending:
                 if flight.marked:
                     unmark.append((lane_id, message.id))
                 retried.append((message, verdict.due_at))
+        if took:
+            lane.fine(took)
         if throttled:
             lane.slow()
         a_plan = plan(
@@ -443,10 +468,11 @@ class Sending:
             Step(CORE["postpone_messages"], later, 0),
             Step(CORE["hold_back"], behind, 0),
             Step(SQL["unmark_parts"], unmark, 0),
-            *events.steps(made, 6, given=2),
+            Step(SQL["recut_messages"], recut, 0),
+            *events.steps(made, 7, given=2),
             # Receipts that came before the id did.
             Step(CORE["find_parked"], landed, 0),
-            *self._receive.parked_steps(after=9),
+            *self._receive.parked_steps(after=10),
         )
         results = await self._durably(lane, a_plan)
         if results is None or not lane.is_ours(results[0]):
@@ -454,8 +480,8 @@ class Sending:
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)
-        self._publisher.published(results[7], happened)
-        self._receive.parked_published(results, 9, {row[1] for row in landed})
+        self._publisher.published(results[8], happened)
+        self._receive.parked_published(results, 10, {row[1] for row in landed})
 
     async def _durably(self, lane: Lane, a_plan: Any) -> Any:
         """Commit, however long the store is away; None once the lane is lost."""
@@ -542,7 +568,30 @@ def _spec(carrier: Carrier, n: int) -> Spec:
     return Spec(rate, carrier.window or 200, carrier.serial, carrier.state != "on", revision)
 
 
-_GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "failed": 5, "sent": 0}
+_GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "reroute": 5, "failed": 6, "sent": 0}
+
+
+def _recut(message: Message, flight: Flight, text: str, cut: Cut) -> tuple[str, ...]:
+    """The parts of a text for a carrier that wants other ones than those that were counted when it was accepted."""
+    planned = plan_text(text, unicode=not _fits(text, cut.alphabet), wide=cut.wide)
+    encoding = 0 if planned.encoding == "gsm7" else 1
+    if (encoding, planned.segments) != (message.encoding, message.segments):
+        message.encoding, message.segments = encoding, planned.segments
+        message.sent_parts = ()  # they were others
+        flight.recut = True
+    if not cut.whole:
+        return planned.parts
+    if len(message.sent_parts) < message.segments:
+        message.sent_parts = ()
+    flight.whole = True
+    return (text,)
+
+
+def _fits(text: str, alphabet: str) -> bool:
+    """Whether a GSM text can be said in a carrier's own alphabet."""
+    if alphabet == "latin1":
+        return all(character <= "\xff" for character in text)
+    return text.isascii() if alphabet == "ascii" else alphabet == "gsm7"
 
 
 def _fence(lane: Lane) -> tuple[int, int, str]:

@@ -41,6 +41,11 @@ where m.lane = :lane and m.status in (10, 20) and m.expires_at <= :now and m.exp
 -- rows: lane int, message_id int
 delete from parts where message_id in (select message_id from {rows} r) and status = 20
 
+-- A carrier wants other parts than were counted.
+-- name: recut_messages
+-- rows: lane int, id int, encoding int, segments int
+update messages set encoding = r.encoding, segments = r.segments from {rows} r where messages.id = r.id
+
 -- What a carrier has taken and has not told the end of.
 -- name: unresolved_parts
 select p.message_id, p.n, p.carrier_message_id, m.to_addr, p.sent_at from parts p join messages m on m.id = p.message_id

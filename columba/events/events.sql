@@ -57,7 +57,13 @@ order by e.id desc limit :most
 
 -- name: newest_of_message
 select e.id, e.type from events e
-where e.subject = :subject and +e.account_id = :account_id and +e.mode = :mode and e.id < :before
+where e.subject = :subject and e.id < :before
+-- only sqlite
+  and +e.account_id = :account_id and +e.mode = :mode
+-- end
+-- only postgres
+  and e.account_id = :account_id and e.mode = :mode
+-- end
 order by e.id desc limit :most
 
 -- name: shown

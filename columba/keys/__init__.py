@@ -162,6 +162,12 @@ class Keys:
         self._by_hash = by_hash
         self.all = found
 
+    def default_country(self, account_id: int) -> str | None:
+        """The country of numbers that the account writes without one."""
+        account = self.accounts.get(account_id)
+        country = account.settings.get("default_country") if account is not None else None
+        return country if isinstance(country, str) else None
+
     def find(self, digest: str) -> Key | None:
         """The key with the secret of this hash, good or not."""
         return self._by_hash.get(digest)

@@ -81,11 +81,8 @@ class Auth:
             key = msgspec.structs.replace(key, scopes=proof.scopes)
         caller = None
         if SCOPE in proof.scopes:
-            account = self._keys.accounts.get(key.account_id)
-            country = account.settings.get("default_country") if account is not None else None
-            caller = Caller(
-                key.account_id, key.mode, key.id, proof.scopes, country if isinstance(country, str) else None
-            )
+            country = self._keys.default_country(key.account_id)
+            caller = Caller(key.account_id, key.mode, key.id, proof.scopes, country)
         known = _Known(key, caller, proof.until)
         if len(authorization) <= LONGEST:
             if len(self._known) >= MOST_HEADERS:

@@ -158,7 +158,7 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/messages/preview", body=shapes.NewPreview, answer=shapes.Preview, tag=TAG,
-        summary="See how a text would be sent", idempotency="none",
+        summary="See how a text would be sent",
         example={"text": "It’s ready – come by…", "to": "+447700900123"},
     )  # fmt: skip
     async def preview_message(call: Call[shapes.NewPreview, None]) -> shapes.Preview:

@@ -14,7 +14,8 @@ from parts where message_id = :id order by n
 -- name: timeline
 select id, type, at from events where subject = :id order by id limit 200
 
--- The newest ids, by whichever index narrows most. The plus keeps an index that would read more out of it.
+-- The newest ids, by whichever index narrows most. SQLite, which keeps no statistics here, is told by a plus which not to
+-- use.
 -- name: newest
 select id from messages m
 where m.account_id = :account_id and m.mode = :mode and m.id >= :after and m.id < :before
@@ -22,7 +23,13 @@ order by m.id desc limit :most
 
 -- name: newest_of_batch
 select id from messages m
-where m.batch_id = :value and +m.account_id = :account_id and +m.mode = :mode and m.id >= :after and m.id < :before
+where m.batch_id = :value and m.id >= :after and m.id < :before
+-- only sqlite
+  and +m.account_id = :account_id and +m.mode = :mode
+-- end
+-- only postgres
+  and m.account_id = :account_id and m.mode = :mode
+-- end
 order by m.id desc limit :most
 
 -- name: newest_tagged
@@ -33,12 +40,24 @@ order by t.message_id desc limit :most
 
 -- name: newest_to
 select id from messages m
-where m.to_addr = :value and +m.account_id = :account_id and +m.mode = :mode and m.id >= :after and m.id < :before
+where m.to_addr = :value and m.id >= :after and m.id < :before
+-- only sqlite
+  and +m.account_id = :account_id and +m.mode = :mode
+-- end
+-- only postgres
+  and m.account_id = :account_id and m.mode = :mode
+-- end
 order by m.id desc limit :most
 
 -- name: newest_from
 select id from messages m
-where m.from_addr = :value and +m.account_id = :account_id and +m.mode = :mode and m.id >= :after and m.id < :before
+where m.from_addr = :value and m.id >= :after and m.id < :before
+-- only sqlite
+  and +m.account_id = :account_id and +m.mode = :mode
+-- end
+-- only postgres
+  and m.account_id = :account_id and m.mode = :mode
+-- end
 order by m.id desc limit :most
 
 -- Statuses that few messages are in for long: the others are met soon among the newest.

@@ -73,7 +73,7 @@ CLASSES = {name: number for number, name in enumerate(status.CLASSES)}
 class NewMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A text to one person. Only `to` and one of `text` and `media` are required.
 
-    class_: decides priority, and what an unanswered hand-over to the carrier becomes
+    class: decides priority, and what an unanswered hand-over to the carrier becomes
     send_at: when to send it, up to a year ahead; at once without it
     callback_url: where this message's events are posted, besides your webhooks
     smart_encoding: whether typographic characters that would double the price are replaced by plain ones
@@ -306,7 +306,7 @@ class Messages(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which messages.
 
     to: a number; of inbound messages, yours
-    from_: a number, short code or name; of inbound messages, the person's
+    from: a number, short code or name; of inbound messages, the person's
     batch_id: those of one batch
     created_after: at or after this time
     created_before: before this time

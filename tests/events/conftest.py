@@ -22,9 +22,11 @@ class Events(NamedTuple):
 def events_of(columba: Columba, page: int = PAGE, kept: int = KEPT) -> Events:
     """Put together as app.py does."""
     app = columba.app
-    feed = Feed(app.store, page, kept)
-    app.publisher.on_events.append(feed.told)
-    app.store.on_bell(feed.heard)
+    feed = app.feed
+    if (page, kept) != (PAGE, KEPT):
+        feed = Feed(app.store, page, kept)
+        app.publisher.on_events.append(feed.told)
+        app.store.on_bell(feed.heard)
     return Events(columba.api(endpoints(app.store, feed, app.keys, clock, app.stopping)), feed)
 
 

@@ -9,7 +9,6 @@ from columba.app import clock
 from columba.http.egress import Policy
 from columba.messages import urls
 from columba.messages.api import endpoints
-from columba.messages.cancel import Canceling
 from columba.messages.hot import Hot
 from columba.messages.redact import Redacting
 from tests.api import Api, Columba, columba, database, running
@@ -18,16 +17,16 @@ __all__ = ["columba", "database"]
 
 
 def messages_of(columba: Columba, patience: float = 2.0, country: Callable[[int], str | None] = lambda _: None) -> Api:
-    """The endpoints of messages, put together as app.py does."""
+    """The endpoints of messages, put together as app.py does. `patience` is that of canceling."""
     app = columba.app
-    app.accept._gates = (*app.accept._gates, urls.gate(Policy()))
-    cancel = Canceling(app.store, app.ids, clock, app.lanes, app.sending, app.publisher, patience)
-    app.store.on_bell(cancel.heard)
+    app.cancel._patience = patience
+    if not any(gate.__module__ == urls.__name__ for gate in app.accept._gates):
+        app.accept._gates = (*app.accept._gates, urls.gate(Policy()))
     hot = Hot(
         app.accept, app.ids, columba.auth.caller, app.repeats.first_answer, lambda: "req_1", lambda *_: None, Policy()
     )
     return columba.api(
-        endpoints(app.store, cancel, Redacting(app.store, clock), clock, country),
+        endpoints(app.store, app.cancel, Redacting(app.store, clock), clock, country),
         {("POST", "/v1/messages"): hot.message, ("POST", "/v1/messages/batch"): hot.batch},
     )
 

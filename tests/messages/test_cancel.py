@@ -9,6 +9,7 @@ from typing import Any
 from columba.core import events, ids, status
 from columba.core.contract import Inbound, Outcome, Part
 from columba.core.lanes import SQL as LANES
+from columba.core.lanes import preferred
 from columba.store import Step, plan
 from tests.api import Api, Columba, eventually, running
 from tests.messages.conftest import hold, let_go, messages_of
@@ -101,6 +102,17 @@ async def test_a_message_whose_lane_nobody_owns(api: Api, columba: Columba) -> N
     assert [row[0] for row in (await columba.app.store.commit(claim))[0]] == [9984]  # it is free again
 
 
+async def at_rest(one: Columba, two: Columba) -> bool:
+    """Whether each lane is where it will stay."""
+    both = (one.app.lanes, two.app.lanes)
+    peers = sorted(lanes.token for lanes in both)
+    return all(
+        sorted(lanes.peers) == peers
+        and set(lanes.owned) == {n for n in both[0].kinds[0].lanes() if preferred(n, peers) == lanes.token}
+        for lanes in both
+    )
+
+
 def slow(columba: Columba) -> None:
     for lane in columba.app.lanes.owned.values():
         lane.spec = lane.spec._replace(rate=150.0)
@@ -139,6 +151,7 @@ async def test_another_process_has_it(tmp_path: Path, postgres_url: str) -> None
         apis = [messages_of(one), messages_of(two)]
         for each in apis:
             each.key = one.test_key
+        await eventually(lambda: at_rest(one, two))
         hold(one)
         hold(two)
         for api in apis:

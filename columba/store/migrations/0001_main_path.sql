@@ -147,11 +147,13 @@ without rowid
 -- end
 ;
 
+-- `carrier_message_id` is what receipts name it by; `written_id` is how the carrier wrote it, where that differs.
 create table parts (
   message_id bigint not null,
   n integer not null,
   carrier_id bigint not null,
   carrier_message_id text,
+  written_id text,
   status integer not null,
   error text,
   carrier_code text,
@@ -164,16 +166,40 @@ without rowid
 -- end
 ;
 create index parts_by_carrier on parts (carrier_message_id, carrier_id) where carrier_message_id is not null;
+-- A text from a person is recorded once: 60 is received.
+create unique index parts_received on parts (carrier_message_id, carrier_id)
+  where carrier_message_id is not null and status = 60;
 
--- Receipts that came before their part's id was known.
+-- Parts of texts from people: they wait here for the others of the same `key`. Once joined they stay for a while, emptied,
+-- so that one that comes again is known.
+create table fragments (
+  id bigint primary key,
+  key text not null,
+  n integer not null,
+  total integer not null,
+  digest text not null,
+  carrier_id bigint not null,
+  account_id bigint not null,
+  mode integer not null,
+  sender text not null,
+  to_addr text not null,
+  body text not null,
+  due_at bigint not null,
+  message_id bigint
+);
+create unique index fragments_by_key on fragments (key, n, digest);
+create index fragments_due on fragments (due_at) where message_id is null;
+
+-- Receipts that came before their part's id was known; one that may mean several ids is here under each.
 create table parked_receipts (
-  event_id bigint primary key,
+  event_id bigint not null,
   carrier_id bigint not null,
   carrier_message_id text not null,
   status integer not null,
   error text,
   carrier_code text,
-  at bigint not null
+  at bigint not null,
+  primary key (event_id, carrier_message_id)
 );
 create index parked_by_carrier on parked_receipts (carrier_message_id, carrier_id);
 
