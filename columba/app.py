@@ -144,6 +144,7 @@ class App:
             (
                 Chore("expire", 5.0, self.sending.expire),
                 Chore("overdue", 10.0, overdue.step),
+                Chore("carriers", 60.0, self.network.sweep),
                 Chore("states", 1.0, self.states.step),
                 Chore("emptying", 2.0, emptying.step),
                 Chore("parked", 600.0, self.receive.sweep),
@@ -282,6 +283,7 @@ class App:
         self.metrics.stop()
         await self.housekeeping.stop()
         await self.lanes.stop(self.settings.stop_timeout)
+        await self.sending.stop()
         await self.snapshots.stop()
         with contextlib.suppress(StoreUnavailable, OSError):
             await self.egress.close()

@@ -128,7 +128,7 @@ FAILURES: dict[str, str] = {
     "opted_out": "The recipient has opted out at the carrier.",
     "rejected": "The carrier rejected the message.",
     "carrier_failed": "The carrier failed while it handled the message.",
-    "carrier_unavailable": "The carrier could not be reached until the last attempt.",
+    "carrier_unavailable": "The carrier could not be reached until the last attempt, or it was deleted.",
     "throttled": "The carrier had no room for the message until the last attempt.",
     "expired": "The message's validity ended before it could be delivered.",
     "no_answer": "The carrier never answered: the message may or may not have been delivered.",
