@@ -32,6 +32,7 @@ RECEIPTS: dict[str, tuple[int, str | None, str | None]] = {
 DELIVERED = (status.DELIVERED, None, None)
 SLOW_MS = 30_000
 THROTTLED = Outcome("throttled", None, "throttled", "THROTTLED")
+THROTTLED_ALONE = Outcome("throttled", None, "throttled", "THROTTLED", alone=True)
 REFUSED = {
     "0001": Outcome("failed", None, "unknown_number", "INVDST"),
     "0004": Outcome("failed", None, "opted_out", "OPTOUT"),
@@ -126,7 +127,7 @@ class Sandbox:
                 if tail in REFUSED:
                     outcome = REFUSED[tail]
                 elif tail == "0007" and part.attempt < 2:
-                    outcome = THROTTLED
+                    outcome = THROTTLED_ALONE
                 elif tail == "0008":
                     outcome = UNKNOWN
             if outcome is None:

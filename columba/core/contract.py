@@ -54,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     sent: the carrier has it, under `id`. failed: it never will. retry: not now (its trouble). throttled: not so fast.
     reroute: not this carrier, perhaps another. unsent: it did not leave us. unknown: it left, and no answer came.
     `match` is what receipts call it, where that is not `id`. `final`: an unknown one stays so, no other copy is sent.
+    `alone`: it was throttled for its own sake, the lane may go on as fast as before.
     """
 
     kind: OutcomeKind
@@ -62,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     code: str | None = None
     match: str | None = None
     final: bool = False
+    alone: bool = False
 
 
 class Receipt(NamedTuple):

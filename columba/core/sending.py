@@ -446,7 +446,7 @@ class Sending:
                 self.settled_total[name] = self.settled_total.get(name, 0) + 1
             else:
                 kinds = {outcome.kind for _, outcome in flight.outcomes}
-                throttled = throttled or "throttled" in kinds
+                throttled = throttled or any(o.kind == "throttled" and not o.alone for _, o in flight.outcomes)
                 if kinds - {"unsent", "sent", "throttled"}:
                     message.attempts += 1
                 elif "throttled" in kinds:
