@@ -127,6 +127,6 @@ def calm(limit: float = 0.08, patience: float = 60.0, look: float = 1.0) -> floa
         time.sleep(look)
         after = _machine()
         whole = sum(after) - sum(before)
-        busy = (after.busy - before.busy) / whole if whole else 0.0
+        busy = min(1.0, (after.busy - before.busy) / whole) if whole > 0 else 0.0
         if busy < limit or time.monotonic() > end:
             return busy

@@ -5,8 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import engines
+
+# The same examples everywhere, so that a run says the same twice. COLUMBA_EXPLORE=1 looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore" if os.environ.get("COLUMBA_EXPLORE") else "same")
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,8 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
         elif asked.send_at > now + MOST_AHEAD_MS:
             problems.append(FieldError("send_at", "invalid_time", "it is more than a year ahead"))
         due = asked.send_at
+    if asked.valid_for is not None and not 1 <= asked.valid_for <= MOST_VALID_S:
+        problems.append(FieldError("valid_for", "out_of_range", f"Expected 1 to {MOST_VALID_S} seconds."))
     return Examined(to, sent_from, text, encoding, segments, due, problems)
 
 

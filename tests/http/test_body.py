@@ -315,7 +315,8 @@ def test_whatever_the_decoder_refuses_is_explained_in_our_words(value: Any) -> N
         for problem in answered.errors:
             assert problem.code in CATALOGUE
             assert problem.detail.startswith(("Expected ", "There is no such field", "The name: ", "NUL "))
-            assert "`" not in problem.detail.partition(";")[0]  # which the decoder's own words have
+            if b"`" not in raw:
+                assert "`" not in problem.detail.partition(";")[0]  # which the decoder's own words have
     else:
         assert answered == expected
 
