@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class SettingsError(Exception):
@@ -97,6 +97,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database", "", "PostgreSQL URL; SQLite in the data folder when it is left out.", _database, metavar="URL"),
     Setting("host", "127.0.0.1", "Address to listen on.", str, metavar="ADDRESS"),
     Setting("port", 8080, "Port to listen on.", _port, metavar="N"),
+    Setting("smpp_port", "", "Port of the SMPP server; off when left out.", _port, metavar="N"),
+    Setting("smpp_tls_port", "", "Port of the SMPP server with TLS; off when left out.", _port, metavar="N"),
+    Setting("smpp_tls_cert", "", "File of the certificate chain (PEM) for it.", str, metavar="FILE"),
+    Setting("smpp_tls_key", "", "File of its private key, where the certificate's has none.", str, metavar="FILE"),
+    Setting(
+        "smpp_from",
+        (),
+        "A network that may bind over SMPP; may be given again. All when left out.",
+        _network,
+        many=True,
+        metavar="CIDR",
+    ),
     Setting("public_url", "", "How the outside reaches this server, where that differs.", _url, metavar="URL"),
     Setting(
         "allow_network",
@@ -143,6 +155,11 @@ class Settings:
     database: str
     host: str
     port: int
+    smpp_port: int | Literal[""]
+    smpp_tls_port: int | Literal[""]
+    smpp_tls_cert: str
+    smpp_tls_key: str
+    smpp_from: tuple[str, ...]
     public_url: str
     allow_network: tuple[str, ...]
     metrics_from: tuple[str, ...]

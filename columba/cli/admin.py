@@ -21,6 +21,7 @@ from columba.cli.show import json_text
 from columba.core import lanes
 from columba.core.ids import Ids
 from columba.core.snapshots import Snapshots
+from columba.doors.smpp.logins import Logins
 from columba.keys import Keys
 from columba.store import (
     Step,
@@ -53,10 +54,11 @@ async def visit(settings: Settings) -> AsyncIterator[Opened]:
     try:
         snapshots = Snapshots(store)
         keys = Keys(store, snapshots, clock)
+        logins = Logins(store, snapshots, clock)
         await snapshots.refresh()
         if not keys.accounts:
             raise Failed(f"there is no account in {stores.shown(settings)}: run `columba serve` once first.")
-        yield Opened(keys, Ids(await node_number(store), clock), clock, next(iter(keys.accounts)))
+        yield Opened(keys, Ids(await node_number(store), clock), clock, next(iter(keys.accounts)), logins)
     finally:
         await store.close()
 

@@ -19,6 +19,7 @@ import msgspec
 from columba.cli.options import Settings, with_settings
 from columba.core import ids, status
 from columba.core.ids import Ids
+from columba.doors.smpp.logins import Limits, Logins, new_password, system_id
 from columba.errors import Refusal
 from columba.keys import SCOPES, Key, Keys, new_secret, unknown_scopes
 from columba.keys import Settings as KeySettings
@@ -38,6 +39,7 @@ class Opened(NamedTuple):
     new_id: Ids
     clock: Callable[[], int]
     account_id: int
+    logins: Logins
 
 
 OpenKeys = Callable[[Settings], AbstractAsyncContextManager[Opened]]
@@ -179,6 +181,46 @@ def group(open_keys: OpenKeys) -> click.Group:
             until = fields(key, it.clock())["previous_until"]
             old = f"the old one is good until {until}" if until else "the old one is good no more"
             _show_secret(key, secret, it.clock(), as_json, f"{key.key_id} has a new secret; {old}:")
+
+        run(settings, work)
+
+    @keys.command()
+    @with_settings("data", "database", "smpp_port")
+    @click.argument("key_id", metavar="ID")
+    @click.option("--binds", type=click.IntRange(1, 1_000), metavar="N", help="Sessions at once.  [default: 10]")
+    @click.option(
+        "--window", type=click.IntRange(1, 10_000), metavar="N", help="A session's unanswered requests.  [default: 1000]"
+    )
+    @click.option(
+        "--alphabet",
+        type=click.Choice(["gsm7", "latin1", "ascii", "utf8"]),
+        help="What data_coding 0 stands for.  [default: gsm7]",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+    def smpp(settings: Settings, key_id: str, as_json: bool, **given: Any) -> None:
+        """Let programs bind over SMPP with a key. The password is shown this once; another one replaces it."""
+
+        async def work(it: Opened) -> None:
+            key = _find(it, key_id)
+            if key.revoked_at is not None:
+                raise Failed(f"{key.key_id} was revoked: make another with `columba keys create`.")
+            login = it.logins.all.get(key.id)
+            limits = msgspec.structs.replace(
+                login.limits if login is not None else Limits(),
+                **{name: value for name, value in given.items() if value is not None},
+            )
+            password = new_password(os.urandom)
+            await it.logins.put(key, password, os.urandom(16), limits)
+            shown = {"system_id": system_id(key.id), "password": password, "port": settings.smpp_port or None}
+            if as_json:
+                _print_json(shown)
+                return
+            if shown["port"] is None:
+                click.echo("The SMPP server is off: `columba serve --smpp-port 2775` has it listen.", err=True)
+            click.echo(f"{key.key_id} may bind now. The password is shown this once:", err=True)
+            for name, value in shown.items():
+                if value is not None:
+                    click.echo(f"{name}\t{value}")
 
         run(settings, work)
 

@@ -160,10 +160,10 @@ select event_id, carrier_id, carrier_message_id, status, error, carrier_code, at
 
 -- Those whose part is known after all: another process wrote it down at the same moment.
 -- name: parked_known
-select distinct p.carrier_id, p.carrier_message_id from parked_receipts p
+select p.carrier_id, p.carrier_message_id from parked_receipts p
 where p.event_id > :since and exists (
   select 1 from parts q where q.carrier_message_id = p.carrier_message_id and q.carrier_id = p.carrier_id)
-limit :most
+order by p.event_id limit :most
 
 -- name: sweep_parked
 -- rows: before int

@@ -155,6 +155,12 @@ class Lane:
         """The id of the job that has waited in memory for longest."""
         return min((queue[0].id for queues in self._queues for queue in queues.values() if queue), default=None)
 
+    def adopt(self, spec: Spec) -> None:
+        """Run in another way from now on."""
+        if spec != self.spec:
+            self.spec = spec
+            self.wake()
+
     # Work comes
 
     def offer(self, jobs: Iterable[Any]) -> None:
@@ -557,8 +563,13 @@ class Lanes:
             self._changed = True
 
     def refresh(self) -> None:
-        """The kinds' lanes have changed: look now."""
+        """The kinds' lanes have changed: look now. A pause or another pace is in force when this returns."""
         self._changed = True
+        specs = [kind.lanes() for kind in self.kinds]
+        for lane in self.owned.values():
+            spec = specs[self.kinds.index(lane.kind)].get(lane.id)
+            if spec is not None and spec.revision == lane.spec.revision and not lane.draining:
+                lane.adopt(spec)
 
     def look(self, lane: Lane) -> None:
         """Read the lane's backlog soon; many calls are one reading."""
@@ -627,9 +638,8 @@ class Lanes:
             lane.draining = found is None or found[1].revision != lane.spec.revision
             if lane.draining and lane.is_idle():
                 self._lose(lane)
-            elif found is not None and not lane.draining and lane.spec != found[1]:
-                lane.spec = found[1]
-                lane.wake()
+            elif found is not None and not lane.draining:
+                lane.adopt(found[1])
         given_up = self._given_up.difference(wanted, self.owned)
         began = self.loop.time()
         results = await self.store.commit(

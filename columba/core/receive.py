@@ -134,7 +134,7 @@ class Receive:
     async def rematch(self) -> int:
         """Parked receipts whose part another process wrote down at the same moment: neither saw the other's."""
         since = ids.first_at(self._clock() - REMATCH_MS)
-        known = await self._store.read(SQL["parked_known"], since=since, most=MOST_REMATCHED)
+        known = set(await self._store.read(SQL["parked_known"], since=since, most=MOST_REMATCHED))
         if known:
             rows = [(0, self._ids(), carrier_id, an_id) for carrier_id, an_id in known]
             results = await self._store.commit(plan(Step(SQL["find_parked"], rows), *self.parked_steps(after=0)))

@@ -249,6 +249,8 @@ class Sending:
         session = self._sessions[lane.id]
 
         def done(part: Part, outcome: Outcome) -> None:
+            if outcome.kind == "throttled" and not outcome.alone:
+                lane.slow()  # now: by the time that it is settled there would be more of them
             flight = part.flight
             flight.outcomes.append((part.n, outcome))
             flight.left -= 1
@@ -402,7 +404,6 @@ class Sending:
         finished: list[Message] = []
         retried: list[tuple[Message, int]] = []
         recut: list[Any] = []
-        throttled = False
         took = 0
         for flight in flights:
             message = flight.message
@@ -446,7 +447,6 @@ class Sending:
                 self.settled_total[name] = self.settled_total.get(name, 0) + 1
             else:
                 kinds = {outcome.kind for _, outcome in flight.outcomes}
-                throttled = throttled or any(o.kind == "throttled" and not o.alone for _, o in flight.outcomes)
                 if kinds - {"unsent", "sent", "throttled"}:
                     message.attempts += 1
                 elif "throttled" in kinds:
@@ -459,8 +459,6 @@ class Sending:
                 retried.append((message, verdict.due_at))
         if took:
             lane.fine(took)
-        if throttled:
-            lane.slow()
         a_plan = plan(
             Step(CORE["fence"], [_fence(lane)]),
             Step(CORE["insert_parts"], parts, 0),

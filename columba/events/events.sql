@@ -66,14 +66,15 @@ where e.subject = :subject and e.id < :before
 -- end
 order by e.id desc limit :most
 
+-- SQLite keeps the order of a cross join: each event by its id, however many the account has.
 -- name: shown
 -- rows: id int
 select e.id, e.type, e.at, e.data, e.subject,
   m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
-from {rows} r join events e on e.id = r.id
+from {rows} r cross join events e
 left join messages m on m.id = e.subject left join bodies b on b.message_id = m.id
-where e.account_id = :account_id and e.mode = :mode
+where e.id = r.id and e.account_id = :account_id and e.mode = :mode
 order by e.id desc
 
 -- Whether the counter of transactions is behind what events have: the database was restored into another server.

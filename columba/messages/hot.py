@@ -6,6 +6,8 @@ Fails with problems like every other endpoint. Durable before it answers.
 import asyncio
 import contextlib
 import hashlib
+import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
@@ -52,6 +54,7 @@ BATCH_LIMIT: Final = 16 * 1024 * 1024
 AT_ONCE: Final = 100  # rows that are read one by one
 NOWHERE_PRIVATE: Final = Policy()
 
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]").search
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _REPLAYED: Final = (b"idempotent-replayed", b"true")
@@ -221,7 +224,10 @@ async def read_batch(body: bytes) -> Batch:
 
 
 async def _row_by_row(body: bytes) -> Batch:
-    batch = decode(RawRows, body)
+    try:
+        batch = decode(RawRows, body)
+    except Refusal as refusal:
+        batch = _written_anew(body, refusal)
     defaults = msgspec.to_builtins(batch.defaults)
     asked: list[Submission] = []
     refused: dict[int, tuple[str | None, Refusal]] = {}
@@ -233,6 +239,20 @@ async def _row_by_row(body: bytes) -> Batch:
         except Refusal as refusal:
             refused[place] = _refused(raw, defaults, refusal)
     return Batch(asked, refused)
+
+
+def _written_anew(body: bytes, refusal: Refusal) -> RawRows:
+    """One lone surrogate keeps the decoder from finding the rows at all: they are found without it, and each written
+    again, so that only those that have one are refused."""
+    if not _SURROGATE(body):
+        raise refusal
+    try:
+        batch = json.loads(body)
+        rows = [msgspec.Raw(json.dumps(row).encode()) for row in batch["messages"]]
+        shell = json.dumps({**batch, "messages": [None] * len(rows)}).encode()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise refusal from None
+    return RawRows(messages=rows, defaults=decode(RawRows, shell).defaults)
 
 
 def _refused(raw: msgspec.Raw, defaults: dict[str, Any], first: Refusal) -> tuple[str | None, Refusal]:

@@ -67,13 +67,13 @@ where m.account_id = :account_id and m.mode = :mode and m.status = :value and m.
   and m.id >= :after and m.id < :before
 order by m.id desc limit :most
 
--- Of these ids, the messages that are wanted.
+-- Of these ids, the messages that are wanted. SQLite keeps the order of a cross join: the rows once, each message by its id.
 -- name: sift
 -- rows: id int
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding,
   m.segments, m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
-from {rows} r join messages m on m.id = r.id join bodies b on b.message_id = m.id
-where m.account_id = :account_id and m.mode = :mode
+from {rows} r cross join messages m cross join bodies b
+where m.id = r.id and b.message_id = m.id and m.account_id = :account_id and m.mode = :mode
   and (m.status = :status or :status = 0)
   and (m.direction = :direction or :direction < 0)
   and (m.to_addr = :to_addr or :to_addr = '')

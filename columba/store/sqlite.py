@@ -101,10 +101,12 @@ class SqliteStore:
         self._closed = False
         self._ended = asyncio.Event()
         self._restarts = 0
+        self._starting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         why = await self._start()
         if why:
+            await self.close()
             raise StoreRefused(f"{self.path} can't be opened: {why}")
 
     # Writing
@@ -125,11 +127,15 @@ class SqliteStore:
         self._ready = self._loop.create_future()
         self._numbers = {}
         with theirs:
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
-                [sys.executable, "-P", str(WRITER), str(self.path), str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: ASYNC220, S603
+                    [sys.executable, "-P", str(WRITER), str(self.path), str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                )
+            except OSError:
+                ours.close()
+                raise
         line = _Line(self._answered, self._lost)
         await self._loop.create_connection(lambda: line, sock=ours)
         self._line = line
@@ -209,10 +215,10 @@ class SqliteStore:
             self.journal.done(
                 there.groups, [[StoreUnavailable("the writer ended")] * len(g.plans) for g in there.groups], 0.0
             )
+        self._refuse()
         if self._closed:
             self._ended.set()
             return
-        self._refuse()
         self._restarts += 1
         self._loop.call_later(min(5.0, 0.1 * self._restarts), self._restart)
 
@@ -229,8 +235,14 @@ class SqliteStore:
     async def _again(self) -> None:
         if self._process is not None:
             await self._loop.run_in_executor(None, self._process.wait)
-        if await self._start():
-            return  # it has ended again: _lost sees to the next one
+        if self._closed:
+            return
+        try:
+            if await self._start():
+                return  # it has ended again: _lost sees to the next one
+        except OSError:  # no process, no socket: not now
+            self._lost()
+            return
         self._restarts = 0
 
     # Reading
@@ -265,6 +277,8 @@ class SqliteStore:
     async def close(self) -> None:
         self._closed = True
         await self.journal.close()
+        if self._starting is not None:
+            await self._starting
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close()

@@ -178,7 +178,7 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/webhooks/{id}/test", answer=Tested, scope="webhooks:write", tag="Webhooks",
-        summary="Test a webhook endpoint", idempotency="none",
+        summary="Test a webhook endpoint",
     )  # fmt: skip
     async def test_webhook(call: Call[None, None]) -> Tested:
         """Sends a `webhook.test` event at once, and answers with what came back. It is not tried again, and says nothing of

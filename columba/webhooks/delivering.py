@@ -74,11 +74,12 @@ class Delivery(msgspec.Struct, gc=False):
 class Line:
     """A lane as it is seen here: how its endpoint is doing, and what has ended and is not settled."""
 
-    __slots__ = ("circuit", "ended", "health", "lane", "settling")
+    __slots__ = ("circuit", "ended", "health", "lane", "posting", "settling")
 
     def __init__(self, lane: Lane, circuit: Circuit) -> None:
         self.lane = lane
         self.circuit = circuit
+        self.posting: dict[int, asyncio.Task[None]] = {}  # by event: a task that nobody holds may be collected
         self.ended: list[tuple[Delivery, Attempt]] = []
         self.settling = False
         self.health: Health | None = None
@@ -117,7 +118,6 @@ class Delivering:
         self._loop = asyncio.get_running_loop()
         self._lines: dict[int, Line] = {}
         self._signers: dict[int, _Signer] = {}
-        self._posting: set[asyncio.Task[None]] = set()
         self._redacted: set[int] = set()
         self._specs: tuple[Mapping[int, Endpoint], Mapping[int, Spec]] = ({}, {})
         publisher.on_deliveries.append(self.made)
@@ -215,7 +215,7 @@ class Delivering:
             self._begin(line, endpoint, job)
 
     def _begin(self, line: Line, endpoint: Endpoint, job: Delivery) -> None:
-        self._posting.add(self._loop.create_task(self._post(line, line.circuit.open_for > 0, endpoint, job)))
+        line.posting[job.id] = self._loop.create_task(self._post(line, line.circuit.open_for > 0, endpoint, job))
 
     @staticmethod
     def _forget(lane: Lane, jobs: list[Delivery]) -> None:
@@ -250,8 +250,7 @@ class Delivering:
         except Exception as error:
             log.exception("webhook.attempt_failed", endpoint=endpoint.id, event=job.id)
             attempt = Attempt(self._clock(), endpoint.url, None, 0, f"internal: {type(error).__name__}.", None)
-        finally:
-            self._posting.discard(asyncio.current_task())
+        del line.posting[job.id]
         if lane.gone:
             return
         if attempt.counts and circuit is line.circuit:
@@ -260,7 +259,6 @@ class Delivering:
                 lane.limit = 1 if circuit.open_for else None
                 lane.pause(circuit.open_for)
             elif not circuit.open_for and circuit.note(attempt.error is None):
-                lane.limit = 1
                 lane.pause(circuit.open_for)
         lane.landed()
         line.ended.append((job, attempt))
@@ -370,10 +368,7 @@ class Delivering:
         if not story.is_empty:
             steps += health.steps(lane_id, story, now, len(steps))
         results = await self._durably(lane, plan(*steps))
-        if results is None:
-            return
-        if not any(row[0] == lane_id for row in results[0]):
-            lane._lanes.lost(lane)
+        if results is None or not lane.is_ours(results[0]):
             return
         lane.settled(finished)
         for job, due in retried:

@@ -203,7 +203,7 @@ from {rows} r where deliveries.endpoint_id = r.endpoint_id and deliveries.event_
 select max(id) from (
   select e.id from events e
   where e.account_id = :account_id and e.mode = :mode and e.id >= :since and e.id < :until
-  order by e.id limit :most) some
+  order by e.id limit :most) found
 
 -- What an endpoint would have had, by its types (such as ',50,51,'), and has not; what waits for another try goes now.
 -- name: recover
@@ -241,20 +241,20 @@ join events e on e.id = d.event_id
 where d.event_id < :event_id or d.endpoint_id < :endpoint_id
 order by d.event_id desc, d.endpoint_id desc limit :most
 
+-- All that is pending is looked at, keys alone; `+` keeps the planner from walking past all that was delivered instead.
 -- name: deliveries_pending
 -- rows: id int
 with wanted as (select id from {rows} r)
 select d.endpoint_id, d.event_id, d.status, d.due_at, d.attempts, d.updated_at, d.answer_status, d.latency_ms, d.error,
   e.type, e.at
 from (
-  select r.id, coalesce((
-    select x.event_id from deliveries x where x.endpoint_id = r.id and x.status = 0 and x.event_id <= :event_id
-    order by x.event_id desc limit 1 offset :most), 0) as low
-  from wanted r) t
-join deliveries d on d.endpoint_id = t.id and d.status = 0 and d.event_id >= t.low and d.event_id <= :event_id
+  select k.endpoint_id, k.event_id from wanted r
+  join deliveries k on k.endpoint_id = r.id and k.status = 0 and +k.event_id <= :event_id
+  where k.event_id < :event_id or k.endpoint_id < :endpoint_id
+  order by +k.event_id desc, k.endpoint_id desc limit :most) found
+join deliveries d on d.endpoint_id = found.endpoint_id and d.event_id = found.event_id
 join events e on e.id = d.event_id
-where d.event_id < :event_id or d.endpoint_id < :endpoint_id
-order by d.event_id desc, d.endpoint_id desc limit :most
+order by d.event_id desc, d.endpoint_id desc
 
 -- name: deliveries_failed
 -- rows: id int
@@ -266,7 +266,8 @@ from (
     select x.event_id from deliveries x where x.endpoint_id = r.id and x.status = 2 and x.event_id <= :event_id
     order by x.event_id desc limit 1 offset :most), 0) as low
   from wanted r) t
-join deliveries d on d.endpoint_id = t.id and d.status = 2 and d.event_id >= t.low and d.event_id <= :event_id
+join deliveries k on k.endpoint_id = t.id and k.status = 2 and k.event_id >= t.low and k.event_id <= :event_id
+join deliveries d on d.endpoint_id = k.endpoint_id and d.event_id = k.event_id
 join events e on e.id = d.event_id
 where d.event_id < :event_id or d.endpoint_id < :endpoint_id
 order by d.event_id desc, d.endpoint_id desc limit :most

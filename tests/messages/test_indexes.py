@@ -76,3 +76,4 @@ async def test_lists_go_down_an_index(plans: Plans) -> None:
 async def test_what_is_shown_is_found_by_its_id(plans: Plans, name: str) -> None:
     plan = await plans.of(SQL[name])
     assert not any(word in plan for word in ("Seq Scan", "SCAN m", "SCAN b", "SCAN p", "SCAN e")), plan
+    assert "json_each" not in plan or plan.startswith("SCAN json_each"), f"the rows are read for each message:\n{plan}"

@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import errno
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from columba.store import Plan, Step, Store, StoreRefused, StoreUnavailable, open_store, plan
+from columba.store.sqlite import SqliteStore
 from tests import engines
 from tests.store import places
 from tests.store.disk import small_disk
@@ -43,14 +47,17 @@ async def test_a_folder_that_can_not_be_written_is_refused(where: str, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["file", "dangling"] or not list(tmp_path.glob(".fsync*"))
 
 
-async def test_a_disk_that_can_not_be_synced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO, errno.ENOSPC])
+async def test_a_disk_that_can_not_be_synced_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     """No filesystem at hand refuses fsync, so here it is made to."""
 
     def fsync(_descriptor: int) -> None:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(StoreRefused, match=r"can't be written durably \(Invalid argument\).*supports fsync"):
+    with pytest.raises(StoreRefused, match=rf"can't be written durably \({os.strerror(number)}\).*supports fsync"):
         await open_store(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -85,22 +92,71 @@ async def test_a_full_disk_is_said_and_work_resumes_when_there_is_room(tmp_path:
                     kept.append(n)
 
             for first in (1000, 2000):
-                small.fill()
+                small.fill(store)
                 with pytest.raises(StoreUnavailable):
                     await go_on(first)
                 with pytest.raises(StoreUnavailable):
                     await store.commit(insert(5, "x" * 20_000))
-                small.free()
+                small.free(store)
                 await go_on(first + 500)  # nobody had to help
             found = [row[0] for row in await store.read(BIRDS["all_birds"])]
             assert found == sorted(kept)
 
 
-async def test_a_disk_that_is_full_at_the_start_is_refused(tmp_path: Path) -> None:
-    with small_disk(tmp_path) as small:
-        small.fill()
-        with pytest.raises(StoreRefused, match=r"(?i)can't be (written|opened).*(space|full)"):
-            await open_store(small.folder)
+# A writer that dies
+
+
+async def test_a_writer_that_is_killed_under_load_is_replaced(tmp_path: Path) -> None:
+    async with places.opened(tmp_path) as store:
+        assert isinstance(store, SqliteStore)
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        load = Load(store)
+        for _ in range(3):
+            await load.goes_on()
+            assert store._process is not None
+            store._process.kill()
+        await load.goes_on()
+        await load.stop()
+        assert not load.others
+        there = {row[0] for row in await store.read(BIRDS["all_birds"])}
+        assert set(load.acknowledged) <= there
+
+
+@pytest.mark.parametrize("when", ["idle", "busy"])
+async def test_closing_while_the_writer_dies_ends(tmp_path: Path, when: str) -> None:
+    async with places.opened(tmp_path) as store:
+        assert isinstance(store, SqliteStore)
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        waiting = [store.commit(insert(n)) for n in range(300)] if when == "busy" else []
+        assert store._process is not None
+        store._process.kill()
+        if when == "idle":
+            await until(lambda: store._line is None)
+    for each in waiting:
+        with contextlib.suppress(StoreUnavailable):
+            await each
+
+
+def test_the_writer_ends_with_its_parent(tmp_path: Path) -> None:
+    """However that ends."""
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from columba.store import open_store\n"
+        "async def main():\n"
+        "    store = await open_store(pathlib.Path(sys.argv[1]))\n"
+        "    print(store._process.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        writer = int(parent.stdout.readline())
+        assert Path(f"/proc/{writer}").exists()
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{writer}").exists() and "State:\tZ" not in Path(f"/proc/{writer}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # PostgreSQL

@@ -47,7 +47,7 @@ async def test_missing_runs_only_what_did_not(store: Store) -> None:
     await store.commit(
         plan(
             Step(BIRDS["find_birds"], [(1,), (2,), (3,)]),
-            Step(BIRDS["insert_birds"], birds(1, 2, 3, name="new"), missing=0),
+            Step(BIRDS["count_birds"], birds(1, 2, 3, name="new"), missing=0),
         )
     )
     assert await names(store) == {1: "dove", 2: "new", 3: "new"}
@@ -127,6 +127,15 @@ async def test_plans_commit_in_the_order_of_their_calls(store: Store) -> None:
     await last
     assert all(each.done() for each in waiting)  # type: ignore[attr-defined]
     assert [row[0] for row in await store.read(BIRDS["all_notes"])] == list(range(45_001))
+
+
+async def test_plans_that_are_apart_keep_an_order_of_their_own(store: Store) -> None:
+    waiting = [store.commit(plan(Step(BIRDS["note_birds"], [(n,)])), apart=n % 2 == 0) for n in range(400)]
+    await asyncio.gather(*waiting)
+    noted = [row[0] for row in await store.read(BIRDS["all_notes"])]
+    assert sorted(noted) == list(range(400))
+    assert [n for n in noted if n % 2] == list(range(1, 400, 2))
+    assert [n for n in noted if not n % 2] == list(range(0, 400, 2))
 
 
 async def test_a_bad_row_fails_its_own_caller_only(store: Store) -> None:

@@ -20,7 +20,7 @@ ALL = {f"{file.parent.name}/{name}": each for file in FILES for name, each in st
 # Tables that grow with the traffic: nothing on the main path may read one from end to end.
 GROWING = ("messages", "bodies", "tags", "parts", "parked_receipts", "events", "deliveries", "attempts", "idempotency")
 # What reads much on purpose, and seldom.
-SWEEPS = ("webhooks/sweep_deliveries", "webhooks/sweep_attempts")
+SWEEPS = ("webhooks/sweep_deliveries", "webhooks/sweep_attempts", "smpp/sweep_stale")
 ROWS = 20_000
 
 
@@ -66,8 +66,13 @@ async def test_every_statement_prepares_on_postgres(postgres_url: str) -> None:
 
 
 def test_sqlite_reads_no_growing_table_from_end_to_end(sqlite: apsw.Connection) -> None:
-    """Also with statistics of a filled database: they may change the planner's mind."""
+    """Also with statistics of a filled database: they may change the planner's mind.
+
+    An index of some rows only may be read whole: that of what is pending, for one.
+    """
     wrong = {}
+    rows = sqlite.execute("select name from sqlite_master where type = 'index' and sql like '% where %'")
+    partial = "|".join(str(row[0]) for row in rows)
     for filled in (False, True):
         if filled:
             fill(sqlite)
@@ -76,20 +81,17 @@ def test_sqlite_reads_no_growing_table_from_end_to_end(sqlite: apsw.Connection) 
                 if not text or name in SWEEPS:
                     continue
                 steps = [row[3] for row in sqlite.execute("explain query plan " + text, bound(statement))]
-                bad = [
-                    step
-                    for step in steps
-                    if re.match(rf"SCAN ({aliases(text)})\b(?! USING)", step) or "AUTOMATIC" in step
-                ]
+                scan = rf"SCAN ({aliases(text)})\b(?! USING (COVERING )?INDEX ({partial})$)"
+                bad = [step for step in steps if re.match(rf"{scan}|SEARCH ({aliases(text)}) USING AUTOMATIC", step)]
                 if bad:
                     wrong[name, filled] = bad
     assert not wrong
 
 
 def aliases(text: str) -> str:
-    """The growing tables and what a statement calls them."""
-    called = re.findall(rf"\b({'|'.join(GROWING)})\s+(?:as\s+)?(\w\w?)\b", text)
-    return "|".join({*GROWING, *(alias for _, alias in called)})
+    """The growing tables and what a statement calls them, and nothing else: not what comes of a select in brackets."""
+    called = {alias for _, alias in re.findall(rf"\b({'|'.join(GROWING)})\s+(?:as\s+)?(\w\w?)\b", text)}
+    return "|".join({*GROWING, *(called - set(re.findall(r"\)\s+(\w\w?)\b", text)))})
 
 
 def fill(connection: apsw.Connection) -> None:

@@ -41,6 +41,9 @@ values (101, 1, 64, 'carrier-1', 50, null, null, 1760000000100, 1760000000500),
   (101, 2, 64, 'carrier-2', 50, null, null, 1760000000100, 1760000000500);
 insert into parked_receipts (event_id, carrier_id, carrier_message_id, status, error, carrier_code, at)
 values (1900, 64, 'nobody-1', 51, 'unreachable', 'UNDELIV', 1760000000400);
+insert into fragments (id, key, n, total, digest, carrier_id, account_id, mode, sender, to_addr, body, due_at, message_id)
+values (1800, '64/+447700900101/+12025550100/n7/2', 1, 2, 'b94d27b9934d3e08a52e52d7', 64, 1, 0, '+447700900101',
+  '+12025550100', '{"text":"half of","coding":"gsm7","data":"aGFsZiBvZg==","header":{"concat":{"reference":7,"total":2,"number":1,"wide":false},"ports":null,"locking":0,"single":0,"others":[]}}', 1760000300000, null);
 
 insert into events (id, account_id, mode, type, subject, at, data)
 values (1000, 1, 0, 20, 101, 1760000000000, null), (1001, 1, 0, 20, 102, 1760000000000, null),
@@ -62,3 +65,7 @@ insert into attempts (endpoint_id, event_id, n, at, answer_status, latency_ms, e
 values (41, 1005, 1, 1760000000600, 500, 20, 'http_500', 'oh');
 insert into idempotency (account_id, mode, key, ref, body_hash, status, answer, created_at)
 values (1, 0, 'once', 101, 'b94d27', 202, '{"id":"msg_0000000000035"}', 1760000000000);
+insert into smpp_logins (key_id, password_hash, settings, created_at, updated_at)
+values (11, 'b94d27b9', '{}', 1760000000000, 1760000000000);
+insert into smpp_parts (message_id, n, total, key_id, key, body, asked, due_at)
+values (106, 1, 2, 11, '+447700900101/7', 'half of', '{}', 1760000300000);

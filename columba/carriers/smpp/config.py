@@ -257,9 +257,8 @@ def cut(config: Config) -> Cut:
     return Cut(whole=config.long == "payload", wide=config.long == "udh16", alphabet=repertoire)
 
 
-def context(config: Config) -> ssl.SSLContext | None:
-    if not config.tls:
-        return None
+def context(config: Config) -> ssl.SSLContext:
+    """How a connection over TLS is checked."""
     made = ssl.create_default_context(cadata=config.ca)
     if config.tls == "unverified":
         made.check_hostname = False

@@ -3,12 +3,12 @@
 Fails never: what is no text (binary) comes as a data: URI in `media`, so that nothing a person sent is lost.
 """
 
-import base64
 import re
 from collections.abc import Callable
 from typing import Final
 
 from columba.core.contract import Fragment, Inbound
+from columba.core.inbound import data_uri
 from columba.numbers import NumberError, normalise, sender
 from columba.smpp.pdu import DataSm, ShortMessagePdu
 from columba.smpp.tlv import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS, find
@@ -73,10 +73,6 @@ def _fragment(pdu: ShortMessagePdu | DataSm, body: Decoded, wait_ms: int) -> Fra
     if total is None or number is None or reference is None or not 1 <= number <= total <= 255 or total == 1:
         return None
     return Fragment(f"s{reference}", number, total, body, wait_ms)
-
-
-def data_uri(octets: bytes) -> str:
-    return f"data:application/octet-stream;base64,{base64.b64encode(octets).decode()}"
 
 
 def address(ton: int, written: str) -> str:

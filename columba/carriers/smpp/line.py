@@ -62,6 +62,7 @@ class Line:
         self._random = random
         self._holder = holder
         self._loop = asyncio.get_running_loop()
+        self._tls: ssl.SSLContext | None = None
         self._open: Link | None = None  # the connection, bound or not
         self._over: asyncio.Future[None] | None = None
         self._reason = ""  # why the open connection is going to end
@@ -112,7 +113,8 @@ class Line:
         """One connection of our making, from its beginning to its end."""
         config = self._config
         assert config.host is not None
-        tls = context(config)
+        if config.tls and self._tls is None:  # not before it is needed: it reads all authorities
+            self._tls = context(config)
         self._over = self._loop.create_future()
         async with asyncio.timeout(config.bind_timeout):
             await connect(
@@ -120,8 +122,8 @@ class Line:
                 self._port,
                 self,
                 self._session,
-                tls=tls,
-                server_hostname=(config.server_name or config.host) if tls else None,
+                tls=self._tls,
+                server_hostname=(config.server_name or config.host) if self._tls else None,
             )
         await self._over
 
@@ -129,7 +131,7 @@ class Line:
         """SMPP 3.4 §2.2.1: the carrier connects and asks with outbind to be bound to. For as long as it likes."""
         config = self._config
         assert config.outbind is not None
-        server = await serve(config.outbind.host, config.outbind.port, self._accept, self._session, tls=None)
+        server = await serve(config.outbind.host, config.outbind.port, self._accept, self._session)
         try:
             while not self._closing:
                 self._over = self._loop.create_future()

@@ -11,10 +11,10 @@ from typing import Final
 from columba.core import status
 from columba.core.contract import Receipt
 from columba.smpp.pdu import DataSm, ShortMessagePdu
+from columba.smpp.receipt import STATS, parse_receipt, read_receipt
 from columba.smpp.receipt import Receipt as Told
-from columba.smpp.receipt import parse_receipt, read_receipt
-from columba.smpp.tlv import MESSAGE_PAYLOAD, find
-from columba.smpp.values import MessageState
+from columba.smpp.tlv import MESSAGE_PAYLOAD, MESSAGE_STATE, RECEIPTED_MESSAGE_ID, find
+from columba.smpp.values import EsmClass, MessageState
 
 from .config import Config
 from .ids import Ids
@@ -41,11 +41,22 @@ _CONFIGURED: Final[Mapping[str, tuple[int, str | None] | None]] = {
     "unknown": (status.UNKNOWN, "no_receipt"),
     "not-final": None,
 }
+_STATES: Final = {stat: state for state, stat in STATS.items()}
+# SMPP 3.4 Appendix B to the letter, as nearly all are.
+_USUAL: Final = re.compile(
+    rb"id:([0-9A-Za-z-]{1,64}) sub:\d{1,9} dlvrd:\d{1,9} submit date:\d{10,12} done date:\d{10,12} stat:("
+    + b"|".join(stat.encode() for stat in _STATES)
+    + rb") err:([0-9A-Za-z]{1,20})(?: text:|\Z)"
+)
 _ODD: Final = re.compile(r"[^!-~]+")  # a code for people: printable, one word
 
 
 def is_receipt(pdu: ShortMessagePdu | DataSm, config: Config) -> Told | None:
     """What a PDU tells of a message of ours; None when it is a text from a person."""
+    if pdu.esm_class == EsmClass.DELIVERY_RECEIPT and isinstance(pdu, ShortMessagePdu):
+        usual = _USUAL.match(pdu.short_message)
+        if usual is not None:
+            return _usual(usual, pdu)
     told = read_receipt(pdu, UTC)
     if told is None and config.unmarked_receipts and not pdu.esm_class & 0x3C:
         octets = pdu.short_message if isinstance(pdu, ShortMessagePdu) else b""
@@ -55,6 +66,21 @@ def is_receipt(pdu: ShortMessagePdu | DataSm, config: Config) -> Told | None:
         if found is not None and found.id and found.state is not None and found.done_date is not None:
             told = found
     return told
+
+
+def _usual(found: re.Match[bytes], pdu: ShortMessagePdu) -> Told:
+    """What `read_receipt` makes of it, at a tenth of the cost: nothing that is not used is looked at."""
+    an_id, stat, err = found[1].decode("ascii"), found[2].decode("ascii"), found[3].decode("ascii")
+    state: MessageState | None = _STATES[stat]
+    told_id, text_id = an_id, ""
+    if pdu.tlvs:
+        named = find(pdu.tlvs, RECEIPTED_MESSAGE_ID)
+        if named and named != an_id:
+            told_id, text_id = named, an_id
+        number = find(pdu.tlvs, MESSAGE_STATE)
+        if number is not None:
+            state = MessageState(number) if number in STATS else None
+    return Told(told_id, state, stat, err, text_id=text_id)
 
 
 def reader(config: Config, ids: Ids) -> Callable[[Told, int], Receipt | None]:

@@ -53,6 +53,29 @@ create table keys (
   previous_until bigint
 );
 
+-- What a key's programs bind with over SMPP; the system_id is made from the key's id.
+create table smpp_logins (
+  key_id bigint primary key,
+  password_hash text not null,
+  settings text not null default '{}',
+  created_at bigint not null,
+  updated_at bigint not null
+);
+
+-- Parts of texts that were submitted over SMPP: they wait for the others of the same message.
+create table smpp_parts (
+  message_id bigint not null,
+  n integer not null,
+  total integer not null,
+  key_id bigint not null,
+  key text not null,
+  body text not null,
+  asked text not null,
+  due_at bigint not null,
+  primary key (message_id, n)
+);
+create index smpp_parts_due on smpp_parts (due_at);
+
 -- `id` leaves 63 ids free after it, for its lanes. What of `config` is secret is sealed in `secrets`. `most_lanes` is how
 -- many lanes there ever were: those beyond `lanes` are emptied. `revision` counts what needs a new session.
 create table carriers (

@@ -1,0 +1,135 @@
+"""Fills in what the pages beside this file say of the program in tables: `python docs/generate.py`.
+
+A page holds such a part between `<!-- begin NAME: made by docs/generate.py -->` and `<!-- end NAME -->`; all else in it
+is written by hand. A test compares them. docs/cli.md and docs/settings.md are made whole, by columba.cli.reference.
+"""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from columba.core import model, status
+from columba.errors import CATALOGUE
+from columba.keys import SCOPES
+
+DOCS = Path(__file__).parent
+_PART = re.compile(r"(<!-- begin ([a-z-]+): made by docs/generate\.py -->\n).*?(<!-- end \2 -->)", re.S)
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return re.sub(r"([|<])", r"\\\1", str(value))
+
+
+def refusals() -> str:
+    return table(
+        ("code", "HTTP", "meaning", "what to do"),
+        ((f"`{code}`", each.http, f"{each.title}.", each.advice) for code, each in CATALOGUE.items()),
+    )
+
+
+def failures() -> str:
+    return table(("`error.code`", "meaning"), ((f"`{code}`", text) for code, text in model.FAILURES.items()))
+
+
+def transitions() -> str:
+    names = status.NAMES
+    rows = []
+    for number, name in names.items():
+        after = [f"`{other}`" for then, other in names.items() if status.may_become(number, then)]
+        final = "yes" if status.is_final(number) else "no"
+        rows.append((f"`{name}`", number, status.rank(number), final, ", ".join(after) or "nothing"))
+    return table(("status", "number", "rank", "final", "may become"), rows)
+
+
+def event_types() -> str:
+    return "".join(f"- `{name}`\n" for number, name in model.TYPES.items() if number >= model.OTHER_EVENTS)
+
+
+def scopes() -> str:
+    return table(("scope", "allows"), ((f"`{scope}`", text) for scope, text in SCOPES.items()))
+
+
+def endpoints() -> str:
+    rows = []
+    for path, methods in document()["paths"].items():
+        for method, each in methods.items():
+            needed = [scope for way in each.get("security", ()) for scope in way.get("oauth2", ())]
+            scope = f"`{needed[0]}`" if needed else "no key" if each.get("security") == [] else "any key"
+            rows.append((f"`{method.upper()} {path}`", each["summary"], scope))
+    return table(("endpoint", "what it does", "scope"), rows)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The program's own OpenAPI document, from the program itself."""
+    return asyncio.run(_document())
+
+
+async def _document() -> dict[str, Any]:
+    from columba.app import App
+    from columba.settings import Settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        app = App(Settings(data=folder))
+        await app.start()
+        try:
+            return await _get(app, "/v1/openapi.json")
+        finally:
+            await app.stop()
+
+
+async def _get(app: Any, path: str) -> dict[str, Any]:
+    body = bytearray()
+
+    async def send(message: Any) -> None:
+        body.extend(message.get("body", b""))
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    await app.asgi(scope, receive, send)
+    found: dict[str, Any] = msgspec.json.decode(body)
+    return found
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "refusals": refusals,
+    "failures": failures,
+    "transitions": transitions,
+    "event-types": event_types,
+    "scopes": scopes,
+    "endpoints": endpoints,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its parts made anew. KeyError for a part that is none."""
+    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}{found[3]}", text)
+
+
+def pages() -> list[Path]:
+    """Those that have such parts."""
+    return [page for page in sorted(DOCS.glob("*.md")) if _PART.search(page.read_text())]
+
+
+def main() -> None:
+    for page in pages():
+        page.write_text(filled(page.read_text()))
+        print(page)
+
+
+if __name__ == "__main__":
+    main()

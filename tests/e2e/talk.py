@@ -1,0 +1,220 @@
+"""How the end-to-end tests talk to the program: sending, looking, refusals, streams, many requests at once.
+
+sent = send(columba, text="Hello")                  # 202, or an AssertionError with the answer
+ended(columba, sent["id"], "delivered")
+refused(columba.request(...), 422, "invalid_request", "to", "text")
+with Follower(columba) as stream: stream.wait(3)
+"""
+
+import contextlib
+import http.client
+import itertools
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Self, TypeVar
+
+from tests.program import PATIENCE, Answer, Program, eventually
+
+Json = dict[str, Any]
+T = TypeVar("T")
+R = TypeVar("R")
+
+FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "canceled", "unknown"})
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
+PROBLEM = ("type", "title", "status", "detail", "code", "request_id", "errors")
+
+_numbers = itertools.count(10_000_010)
+
+
+def number() -> str:
+    """A mobile's number that no other test of this process has, and that means nothing to the simulated network."""
+    n = next(_numbers)
+    while n % 10_000 < 10:
+        n = next(_numbers)
+    return f"+4477{n:08d}"
+
+
+def send(columba: Program, to: str | None = None, key: str | None = None, **fields: Any) -> Json:
+    """Send a message; what it was answered."""
+    body = {"to": to or number(), **({} if "media" in fields else {"text": "Hello"}), **fields}
+    answer = columba.request("POST", "/v1/messages", body, key=key)
+    assert answer.status == 202, answer
+    shown: Json = answer.json
+    return shown
+
+
+def batch(columba: Program, rows: Iterable[Json], key: str | None = None, **defaults: Any) -> Json:
+    answer = columba.request("POST", "/v1/messages/batch", {"defaults": defaults, "messages": list(rows)}, key=key)
+    assert answer.status == 202, answer
+    shown: Json = answer.json
+    return shown
+
+
+def get(columba: Program, path: str, key: str | None = None) -> Any:
+    """What is at an address."""
+    answer = columba.request("GET", path, key=key)
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def message(columba: Program, an_id: str, key: str | None = None) -> Json:
+    shown: Json = get(columba, f"/v1/messages/{an_id}", key)
+    return shown
+
+
+def ended(columba: Program, an_id: str, *statuses: str, key: str | None = None, timeout: float = PATIENCE) -> Json:
+    """The message once it has one of these statuses (or any final one)."""
+
+    def look() -> Json | None:
+        shown = message(columba, an_id, key)
+        assert shown["status"] in (statuses or FINAL), shown
+        return shown
+
+    found = eventually(look, timeout)
+    assert found
+    return found
+
+
+def everything(columba: Program, path: str, key: str | None = None, limit: int = 1000) -> list[Json]:
+    """All pages of a list."""
+    found: list[Json] = []
+    cursor = ""
+    while True:
+        page = get(columba, f"{path}{'&' if '?' in path else '?'}limit={limit}{cursor}", key)
+        assert len(page["data"]) <= limit
+        found += page["data"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+def refused(answer: Answer, status: int, code: str, *fields: str) -> Json:
+    """The problem that an answer is; its `errors` name these fields and no others."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: Json = answer.json
+    assert tuple(problem) == PROBLEM, problem
+    assert (problem["status"], problem["code"]) == (status, code), problem
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["type"] == f"/docs/errors#{code}"
+    for text in (problem["title"], problem["detail"]):
+        assert isinstance(text, str)
+        assert text
+    for error in problem["errors"]:
+        assert tuple(error) == ("field", "code", "detail")
+    assert {error["field"] for error in problem["errors"]} == set(fields), problem
+    return problem
+
+
+class Line:
+    """A connection of one's own, for requests beside those of the Program's."""
+
+    def __init__(self, columba: Program, key: str | None = None) -> None:
+        self._key = columba.test_key if key is None else key
+        self._connection = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """JSON, or bytes as they are."""
+        raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        fields = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json", **(headers or {})}
+        try:
+            self._connection.request(method, path, raw, fields)
+            response = self._connection.getresponse()
+            content = response.read()
+        except BaseException:
+            self._connection.close()
+            raise
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, found, json.loads(content) if content else None)
+
+
+def at_once(work: Callable[[T], R], things: Iterable[T], threads: int = 8) -> list[R]:
+    """The work done on all things by some threads, in their order."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, things))
+
+
+class Heard(NamedTuple):
+    """One event of a stream."""
+
+    id: str
+    event: str
+    data: Json
+
+
+class Follower:
+    """Follows the event stream in a thread, until it ends or the block does."""
+
+    def __init__(self, columba: Program, key: str | None = None, after: str | None = None, query: str = "") -> None:
+        headers = {"Authorization": f"Bearer {columba.test_key if key is None else key}"}
+        if after is not None:
+            headers["Last-Event-ID"] = after
+        self.heard: list[Heard] = []
+        self._connection = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=PATIENCE)
+        self._connection.request("GET", f"/v1/events/stream{query}", headers=headers)
+        self._socket = self._connection.sock
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200, self._response.read()
+        assert self._response.getheader("content-type") == "text/event-stream"
+        self._response.readline()  # the first heartbeat: from here on nothing is missed
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._response.close()
+        self._connection.close()
+        self._socket.close()
+
+    def _read(self) -> None:
+        fields: dict[str, str] = {}
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            while line := self._response.readline().decode():
+                name, _, value = line.rstrip("\n").partition(": ")
+                if name and not line.startswith(":"):
+                    fields[name] = value
+                elif fields:
+                    with self._news:
+                        self.heard.append(Heard(fields["id"], fields["event"], json.loads(fields["data"])))
+                        self._news.notify_all()
+                    fields = {}
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def wait(self, count: int, timeout: float = PATIENCE) -> list[Heard]:
+        """The first events, once there are so many."""
+        with self._news:
+            if not self._news.wait_for(lambda: len(self.heard) >= count, timeout):
+                raise AssertionError(f"{len(self.heard)} events instead of {count} within {timeout:g} s: {self.heard}")
+            return list(self.heard)
+
+    def until(self, kind: str, subject: str, timeout: float = PATIENCE) -> Heard:
+        """The first event of this type about this thing."""
+
+        def find() -> Heard | None:
+            return next(
+                (each for each in self.heard if each.event == kind and each.data["data"]["id"] == subject), None
+            )
+
+        with self._news:
+            found = self._news.wait_for(find, timeout)
+        assert found, f"no {kind} of {subject} within {timeout:g} s"
+        return found
