@@ -144,6 +144,9 @@ class App:
             (
                 Chore("expire", 5.0, self.sending.expire),
                 Chore("overdue", 10.0, overdue.step),
+                Chore("receipts", 2.0, self.receive.rematch),
+                Chore("fragments", 1.0, self.receive.inbox.join_due),
+                Chore("webhooks", 60.0, self.endpoints.sweep),
                 Chore("carriers", 60.0, self.network.sweep),
                 Chore("states", 1.0, self.states.step),
                 Chore("emptying", 2.0, emptying.step),
@@ -162,7 +165,7 @@ class App:
         self.operation = Operation(
             self.metrics, self.store, self.lanes, self.stopping, clock, networks(settings.metrics_from)
         )
-        self.operation.measure(self.accept, self.receive, self.sending)
+        self.operation.measure(self.accept, self.receive, self.publisher)
         self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
@@ -249,7 +252,7 @@ class App:
         return f"req_{self._run}{self._requests:08x}"
 
     def _observe(self, endpoint: Endpoint | None, method: str, code: int, seconds: float) -> None:
-        self.metrics.request(endpoint.path if endpoint is not None else "other", code, seconds)
+        self.metrics.request(method, endpoint.path if endpoint is not None else "other", code, seconds)
 
     # First and last
 

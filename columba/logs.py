@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -11,7 +12,7 @@ from columba.numbers import mask
 _NUMBERS = ("to", "from", "sender", "number")
 
 
-def _masked(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in _NUMBERS:
         value = event.get(name)
         if isinstance(value, str):

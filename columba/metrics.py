@@ -48,7 +48,7 @@ class Metrics(Collector):
         self.commit_seconds = Histogram(SECONDS)
         self.webhook_seconds = {True: Histogram(SECONDS), False: Histogram(SECONDS)}
         self.loop_lag = Histogram(SECONDS)
-        self.requests: dict[tuple[str, int], Histogram] = {}
+        self.requests: dict[tuple[str, str, int], Histogram] = {}
         self.counters: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
         self._registry = CollectorRegistry()
@@ -62,10 +62,10 @@ class Metrics(Collector):
     def webhook(self, seconds: float, ok: bool) -> None:
         self.webhook_seconds[ok].observe(seconds)
 
-    def request(self, path: str, status: int, seconds: float) -> None:
-        found = self.requests.get((path, status))
+    def request(self, method: str, path: str, status: int, seconds: float) -> None:
+        found = self.requests.get((method, path, status))
         if found is None:
-            found = self.requests[path, status] = Histogram(SECONDS)
+            found = self.requests[method, path, status] = Histogram(SECONDS)
         found.observe(seconds)
 
     def counter(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
@@ -105,10 +105,10 @@ class Metrics(Collector):
             webhooks.add_metric(["ok" if ok else "failed"], histogram.buckets(), histogram.total)
         yield webhooks
         requests = HistogramMetricFamily(
-            "columba_http_request_seconds", "Time to answer a request.", labels=["endpoint", "status"]
+            "columba_http_request_seconds", "Time to answer a request.", labels=["method", "endpoint", "status"]
         )
-        for (path, status), histogram in self.requests.items():
-            requests.add_metric([path, str(status)], histogram.buckets(), histogram.total)
+        for (method, path, status), histogram in self.requests.items():
+            requests.add_metric([method, path, str(status)], histogram.buckets(), histogram.total)
         yield requests
 
     def text(self) -> bytes:

@@ -4,7 +4,7 @@ Nothing here fails; /readyz says 503 with the reason while this process should g
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from columba.core import ids
 from columba.core.accept import Accept
+from columba.core.events import Publisher
 from columba.core.lanes import Lane, Lanes
 from columba.core.receive import Receive as ReceivePath
-from columba.core.sending import Sending
 from columba.http.endpoint import Endpoint, describe
 from columba.http.wire import TYPE_JSON, client_address, encode, send_answer
 from columba.metrics import Metrics
@@ -96,14 +96,15 @@ class Operation:
             return
         await send_answer(send, 200, self._metrics.text(), _TEXT)
 
-    def measure(self, accept: Accept, receive: ReceivePath, sending: Sending) -> None:
+    def measure(self, accept: Accept, receive: ReceivePath, publisher: Publisher) -> None:
         """What the rooms count, under the names that /metrics shows."""
         metrics = self._metrics
         metrics.counter("accepted", "Messages accepted.", "", lambda: {"": accept.accepted})
         metrics.counter("refused", "Messages refused.", "code", lambda: accept.refused)
         metrics.counter("received", "Texts received.", "", lambda: {"": receive.received})
-        metrics.counter("sent", "What handing messages to carriers came to.", "status", lambda: sending.settled_total)
-        metrics.counter("final", "Messages by what their receipts said.", "status", lambda: receive.finals)
+        reached = publisher.reached
+        metrics.counter("sent", "Messages that a carrier took.", "", lambda: {"": reached.get("sent", 0)})
+        metrics.counter("final", "Messages that ended, by how.", "status", lambda: _without(reached, "sent"))
         labels = ("lane", "kind")
         metrics.gauge("lane_depth", "Jobs of a lane that wait in memory.", labels, lambda: self._each(_depth))
         metrics.gauge("lane_flying", "Jobs of a lane on the wire.", labels, lambda: self._each(_flying))
@@ -122,6 +123,10 @@ class Operation:
     def _age(self, lane: Lane) -> float:
         oldest = lane.oldest()
         return 0.0 if oldest is None else max(0.0, (self._clock() - ids.time_of(oldest)) / 1000)
+
+
+def _without(counts: Mapping[str, int], name: str) -> Mapping[str, int]:
+    return {each: count for each, count in counts.items() if each != name}
 
 
 def _depth(lane: Lane) -> float:

@@ -39,7 +39,7 @@ class Opened(NamedTuple):
     new_id: Ids
     clock: Callable[[], int]
     account_id: int
-    logins: Logins
+    logins: Logins | None = None
 
 
 OpenKeys = Callable[[Settings], AbstractAsyncContextManager[Opened]]
@@ -189,7 +189,10 @@ def group(open_keys: OpenKeys) -> click.Group:
     @click.argument("key_id", metavar="ID")
     @click.option("--binds", type=click.IntRange(1, 1_000), metavar="N", help="Sessions at once.  [default: 10]")
     @click.option(
-        "--window", type=click.IntRange(1, 10_000), metavar="N", help="A session's unanswered requests.  [default: 1000]"
+        "--window",
+        type=click.IntRange(1, 10_000),
+        metavar="N",
+        help="A session's unanswered requests.  [default: 1000]",
     )
     @click.option(
         "--alphabet",
@@ -204,6 +207,7 @@ def group(open_keys: OpenKeys) -> click.Group:
             key = _find(it, key_id)
             if key.revoked_at is not None:
                 raise Failed(f"{key.key_id} was revoked: make another with `columba keys create`.")
+            assert it.logins is not None
             login = it.logins.all.get(key.id)
             limits = msgspec.structs.replace(
                 login.limits if login is not None else Limits(),

@@ -116,7 +116,7 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
                     FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
                 )
     elif not asked.media:
-        problems.append(FieldError("text", "required", "a message needs text, media or a template"))
+        problems.append(FieldError("text", "required", "a message needs text or media"))
     due = now
     if asked.send_at is not None:
         if asked.send_at <= now:

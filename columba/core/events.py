@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from columba.core import status
 from columba.core.model import Event, Message, message_of
 from columba.store import Row, Step, statements
 
@@ -63,6 +64,13 @@ class Publisher:
     def __init__(self) -> None:
         self.on_deliveries: list[Callable[[list[tuple[int, Event]]], None]] = []
         self.on_events: list[Callable[[], None]] = []
+        self.reached: dict[str, int] = {}  # statuses that messages reached in this process
+
+    def count(self, number: int, messages: int = 1) -> None:
+        """So many messages reached a status."""
+        if messages:
+            name = status.NAMES[number]
+            self.reached[name] = self.reached.get(name, 0) + messages
 
     def published(self, made: Iterable[Row], events: dict[int, Event]) -> None:
         """`made` are rows of (event_id, endpoint_id, ...); `events` those that they are about."""

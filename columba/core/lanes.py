@@ -297,6 +297,11 @@ class Lane:
         if self._waiting or self._more:
             self.wake()
 
+    def hold(self, job: Any) -> None:
+        """It came back to be tried again, perhaps: what is behind it waits until that is in the store."""
+        if job.to:
+            self._following.setdefault(_person(job), deque())
+
     def settled(self, jobs: Iterable[Any]) -> None:
         """Their outcome is in the store."""
         for job in jobs:

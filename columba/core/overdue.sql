@@ -1,13 +1,3 @@
--- name: mark
-select value from marks where name = :name
-
--- name: set_mark
--- rows: name text, value int
-insert into marks (name, value) select name, value from {rows} r where true
-on conflict (name) do update set value = excluded.value where marks.value < excluded.value
-
--- name: oldest
-select min(id) from messages
-
--- name: without_receipt
-select id from messages where id >= :after and id < :before and status = 30 order by id limit :most
+-- The oldest that were sent and have no receipt. The index holds only what is on its way.
+-- name: overdue
+select id from messages where status = 30 and updated_at < :before order by updated_at limit :most

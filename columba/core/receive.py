@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import Any
 
-from columba.core import events, ids, inbound, status
+from columba.core import events, ids, inbound
 from columba.core.contract import Carrier, Inbound, Receipt
 from columba.core.gather import Gather
 from columba.core.ids import Ids
@@ -47,7 +47,6 @@ class Receive:
         self._gather: Gather[tuple[int, Receipt]] = Gather(store, self._flush)
         self._told: _Told | None = None
         self._recording: set[asyncio.Task[None]] = set()
-        self.finals: dict[str, int] = {}
 
     # Receipts
 
@@ -127,8 +126,7 @@ class Receive:
         if not moved:
             return
         for row in moved:
-            name = status.NAMES[row[4]]
-            self.finals[name] = self.finals.get(name, 0) + 1
+            self._publisher.count(row[4])
         self._publisher.published(made, events.from_store(row for row in payloads if row[0] in mine))
 
     async def rematch(self) -> int:

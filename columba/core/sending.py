@@ -89,7 +89,6 @@ class Sending:
         publisher: events.Publisher,
     ) -> None:
         self.lanes_of: Lanes | None = None
-        self.settled_total: dict[str, int] = {}
         self._store = store
         self._ids = ids
         self._clock = clock
@@ -349,6 +348,8 @@ class Sending:
     def _land(self, lane: Lane, flight: Flight) -> None:
         if lane.gone:
             return
+        if any(outcome.kind != "sent" for _, outcome in flight.outcomes):
+            lane.hold(flight.message)
         lane.landed(flight.cost)
         self._down.add(((lane, flight),))
 
@@ -443,8 +444,6 @@ class Sending:
                 message.attempts = attempts
                 message.error, message.carrier_code = verdict.error, verdict.code
                 finished.append(message)
-                name = status.NAMES[verdict.status]
-                self.settled_total[name] = self.settled_total.get(name, 0) + 1
             else:
                 kinds = {outcome.kind for _, outcome in flight.outcomes}
                 if kinds - {"unsent", "sent", "throttled"}:
@@ -475,6 +474,10 @@ class Sending:
         results = await self._durably(lane, a_plan)
         if results is None or not lane.is_ours(results[0]):
             return
+        there = {row[0] for row in results[2]}
+        for row in moved:
+            if row[1] in there:
+                self._publisher.count(row[2])
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)
@@ -530,6 +533,7 @@ class Sending:
                 lane.poke()
         for message in ended:
             message.error, message.status, message.updated_at = error, to, now
+        self._publisher.count(to, len(ended))
         self._publisher.published(results[3], happened)
         lane.wake()
         return ended

@@ -80,8 +80,9 @@ class Snapshots:
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_S)
+            with contextlib.suppress(TimeoutError):  # not wait_for: it may swallow a cancellation
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self.refresh()

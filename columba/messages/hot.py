@@ -78,7 +78,7 @@ class Hot:
         authenticate: Authenticate,
         first_answer: FirstAnswer,
         new_request_id: Callable[[], str],
-        observe: Callable[[str, int, float], None],
+        observe: Callable[[str, str, int, float], None],
         policy: Policy = NOWHERE_PRIVATE,
     ) -> None:
         self._accept = accept
@@ -139,7 +139,7 @@ class Hot:
         except Exception as error:
             code = 500
             await send_problem(send, internal(error, an_id, scope), an_id, lines[3:])
-        self._observe(name, code, time.perf_counter() - started)
+        self._observe("POST", name, code, time.perf_counter() - started)
 
     async def _one(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         try:

@@ -92,9 +92,11 @@ class Emptying:
             )
         )
         lane.drop(row[0] for row in rows)
-        self._publisher.published(results[3], happened)
         mine = {row[1] for row in ended}
-        return any(row[0] in mine for row in results[1])
+        failed = sum(row[0] in mine for row in results[1])
+        self._publisher.count(status.FAILED, failed)
+        self._publisher.published(results[3], happened)
+        return failed > 0
 
 
 def _fence(lane: Lane) -> Row:

@@ -196,7 +196,7 @@ class PostgresStore:
     async def _ring(self) -> None:
         while self._to_ring and self._ear is not None:
             topics, self._to_ring = self._to_ring, set()
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(Exception):  # the ear may be cut off meanwhile: that ring is lost
                 await self._ear.execute("select pg_notify('columba', t) from unnest($1::text[]) t", sorted(topics))
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
@@ -225,11 +225,10 @@ class PostgresStore:
     async def close(self) -> None:
         await self._door.close()
         await self._rest.close()
-        for task in (self._hearing, self._ringing):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._ringing, self._hearing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._pool is not None:
             await self._pool.close()
 

@@ -259,6 +259,7 @@ class Delivering:
                 lane.limit = 1 if circuit.open_for else None
                 lane.pause(circuit.open_for)
             elif not circuit.open_for and circuit.note(attempt.error is None):
+                lane.limit = 1
                 lane.pause(circuit.open_for)
         lane.landed()
         line.ended.append((job, attempt))

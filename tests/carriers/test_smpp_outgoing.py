@@ -171,7 +171,8 @@ def test_a_long_text_can_be_read_again_and_no_part_is_too_long(text: str, alphab
 
 
 @pytest.mark.parametrize(
-    ("text", "alphabet"), [("Ж", "gsm7"), ("Ω", "latin1"), ("€", "latin1"), ("é", "ascii"), ("x" * 161, "gsm7")]
+    ("text", "alphabet"),
+    [("Ж", "gsm7"), ("Ω", "latin1"), ("€", "latin1"), ("é", "ascii"), ("x" * 161, "gsm7"), ("", "gsm7")],
 )
 def test_what_the_alphabet_lacks_is_never_sent_as_something_else(text: str, alphabet: str) -> None:
     with pytest.raises(TextError):

@@ -120,7 +120,7 @@ def configured(port: int, *, window: int = 20, on_unknown: Any = "resend", **set
 async def path(place: Path | str, carrier: Carrier, token: str = "one") -> AsyncIterator[Rig]:
     wire: Any = Wire()
     async with running(place, wire, Now(), token, (carrier,), pace=Pace(tick_s=0.05, poll_s=0.1)) as rig:
-        with mock.patch.multiple(rate, **SECONDS):  # type: ignore[call-overload]
+        with mock.patch.multiple(rate, **SECONDS):
             yield rig
 
 

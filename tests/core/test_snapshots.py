@@ -1,5 +1,6 @@
 """Configuration in memory: loaded at the start, replaced when it has changed, by whichever process."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -60,6 +61,15 @@ async def test_a_change_is_seen_at_once_here_and_soon_elsewhere(start: Start) ->
     await until(lambda: elsewhere.loads == 2, 1.0)
     await snapshots.refresh()
     assert (here.loads, other.loads) == (2, 1)
+
+
+async def test_it_stops_even_when_the_bell_rings_just_then(start: Start) -> None:
+    _, snapshots = await start(keys=Loader())
+    for _ in range(50):
+        snapshots.heard("config")
+        await asyncio.wait_for(snapshots.stop(), 5.0)
+        await snapshots.start()
+        await asyncio.sleep(0)
 
 
 async def test_a_topic_that_is_new_to_the_store_can_be_bumped(start: Start) -> None:

@@ -128,9 +128,15 @@ class House:
 
     async def messages(self) -> list[Any]:
         """All of them, the oldest first."""
-        reply = await self.columba.whole("GET", "/v1/messages?limit=1000")
-        assert reply.status == 200, reply.body
-        return list(reversed(reply.json["data"]))
+        found: list[Any] = []
+        more = ""
+        while True:
+            reply = await self.columba.whole("GET", f"/v1/messages?limit=1000{more}")
+            assert reply.status == 200, reply.body
+            found += reply.json["data"]
+            if reply.json["next_cursor"] is None:
+                return found[::-1]
+            more = f"&cursor={reply.json['next_cursor']}"
 
     async def texts_in(self, *texts: str, to: str = "12345", sender: str = "+447700900123") -> None:
         """People text in."""

@@ -14,7 +14,6 @@ values (128, 1, 1, 'north', 'smpp', '{}', null, 100.0, 10, null, 1, 'resend', 'o
 insert into carrier_states (lane, token, up, why, since, flying) values (128, 'gone', 0, 'refused', 1760000000000, 0);
 update versions set n = 7 where topic = 'keys';
 insert into versions (topic, n) values ('of-old', 3);
-insert into marks (name, value) values ('of-old', 42);
 insert into lanes (id, token, epoch) values (64, 'gone', 3), (65, '', 9);
 update nodes set token = 'gone', beat = 1760000000000 where n = 1;
 insert into nodes (n, token, beat) values (2000, 'odd', 0);

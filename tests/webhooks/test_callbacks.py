@@ -57,9 +57,10 @@ async def test_its_endpoint_is_in_no_list_but_its_deliveries_are(house: House, s
 
 
 async def test_the_secret_is_replaced_as_others_are(house: House, sink: Sink) -> None:
-    await house.columba.send(callback_url=sink.url)
-    await house.arrived(sink, 3)
     old = await secret(house)
+    await house.columba.send(callback_url=sink.url)
+    for request in await house.arrived(sink, 3):
+        verified(old, request)
     changed = await house.post("/v1/webhooks/callback-secret/rotate", status=200)
     assert changed["rotating_until"] is not None
     await house.columba.send(callback_url=sink.url)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from columba.http.egress import Egress
+from columba.webhooks.health import Health
 from tests.api import eventually
 from tests.program import Reply, Sink
 from tests.webhooks.conftest import House
@@ -44,6 +46,41 @@ async def test_failing_and_recovering_are_told_once_and_to_the_others(house: Hou
     assert await counts(house) == [1, 0, 1, 0]
     assert told(sink) == []
     assert len(other.requests) == 2
+
+
+async def test_what_a_process_remembers_wrongly_is_told_no_second_time(house: House, sink: Sink) -> None:
+    sink.reply = BROKEN
+    hook = await house.hook(sink.url)
+    lane = house.own_lane(hook)
+    for n in range(1, 7):
+        await house.columba.send()
+        await house.arrived(sink, n)
+        await house.true(lambda: len(lane.held) == lane.waiting)
+        house.app.delivering._lines[lane.id].health = Health(None, 10, reported=False)
+    assert await counts(house) == [1, 0, 0, 0]
+
+
+async def test_our_own_lack_of_room_is_not_held_against_an_endpoint(house: House, sink: Sink) -> None:
+    sink.reply = lambda request: Reply(delay=60) if request.path == "/hangs" else FINE
+    ample, narrow = house.app.egress, Egress(house.app.policy, per_endpoint=1)
+    house.app.delivering._egress = narrow
+    await house.hook(f"{sink.url}/hangs", ["message.sent"], timeout=30)
+    await house.columba.send()
+    await house.arrived(sink, 1)
+    hook = await house.hook(sink.url, timeout=1, retry_schedule=[])
+    await house.columba.send()
+
+    async def is_busy() -> Any:
+        return [each for each in await house.deliveries(1, endpoint=hook["id"]) if each["error"]]
+
+    (waiting,) = await eventually(is_busy)
+    assert (waiting["status"], waiting["attempt_count"], waiting["error"]["code"]) == ("pending", 0, "busy")
+    assert (await house.get(f"/v1/webhooks/{hook['id']}"))["failing_since"] is None
+    house.app.delivering._egress = ample
+    await house.until(waiting)
+    delivered = await house.settled(hook)
+    assert (delivered["status"], len(delivered["attempts"])) == ("delivered", 1)
+    await narrow.close()
 
 
 async def test_three_failures_are_not_worth_telling(house: House, sink: Sink) -> None:
@@ -110,7 +147,7 @@ async def test_failing_for_five_days_disables(house: House, sink: Sink, other: S
     (waiting,) = await house.deliveries(endpoint=hook["id"])
     assert waiting["status"] == "pending"
 
-    await house.patch(hook, enabled=True)  # with a clean sheet
+    assert (await house.patch(hook, enabled=True))["failing_since"] is None  # with a clean sheet
     await house.forward(3 * 3_600_000)
     await house.settled(hook, 8)
     assert (await house.get(f"/v1/webhooks/{hook['id']}"))["enabled"] is True

@@ -78,6 +78,8 @@ def _encoder(config: Config) -> Callable[[Part], tuple[bytes, int, Tlvs]]:
 
     def encode(part: Part) -> tuple[bytes, int, Tlvs]:
         text, encoding = part.text, part.encoding
+        if not text:
+            raise TextError("there is no text, and SMPP carries nothing else")
         if payload:
             return ucs2.encode(text) if encoding else own(text) if codec else gsm.encode(text), 0, ()
         header = Header(Concat(part.ref, part.of, part.n, wide)) if part.of > 1 and not sar else None

@@ -6,6 +6,7 @@ the keys, so a change of either is known everywhere within a second. Fails with 
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import msgspec
 from columba.core import ids
 from columba.core.snapshots import Snapshots
 from columba.keys import ALPHABET, Key
-from columba.store import Step, Store, plan, statements
+from columba.store import Step, Store, StoreUnavailable, plan, statements
 
 SQL = statements(Path(__file__).with_name("doors.sql"))
 PASSWORD_LENGTH: Final = 8
@@ -102,6 +103,12 @@ class Logins:
     def find(self, name: str) -> Login | None:
         """The login with this system_id."""
         return self._by_name.get(name)
+
+    async def fresh(self, name: str) -> Login | None:
+        """The same as the store has it now."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._snapshots.refresh()
+        return self.find(name)
 
     async def put(self, key: Key, password: str, salt: bytes, limits: Limits) -> None:
         """Make a key's login, or give it another password."""

@@ -164,14 +164,19 @@ class SmppDoor:
         if code == Status.ESME_ROK:
             code = self._take_place(session, kind)
         if code != Status.ESME_ROK:
-            log.info("smpp.bind_refused", client=session.client, system_id=name, status=code)
+            log.info("smpp.bind_refused", client=session.client, system_id=name, status=int(code))
             await asyncio.sleep(self.delay)
         return code
 
     async def _check(self, session: Bound, name: str, password: str) -> int:
         login = self.logins.find(name)
         if login is None or not await asyncio.to_thread(matches, password, login.password_hash):
-            return Status.ESME_RINVPASWD  # and not which of the two it was
+            was = login
+            login = await self.logins.fresh(name)  # it may be a moment old, made by another process
+            if login is None or (was is not None and login.password_hash == was.password_hash):
+                return Status.ESME_RINVPASWD  # and not which of the two it was
+            if not await asyncio.to_thread(matches, password, login.password_hash):
+                return Status.ESME_RINVPASWD
         key = self._keys.all.get(login.key_id)
         if key is None or not self._is_good(key):
             return Status.ESME_RBINDFAIL

@@ -7,12 +7,6 @@ create table versions (
 );
 insert into versions (topic, n) values ('config', 1), ('keys', 1), ('webhooks', 1), ('carriers', 1);
 
--- How far something that walks the data has come.
-create table marks (
-  name text primary key,
-  value bigint not null
-);
-
 -- Which process has which node number (a part of every id it makes).
 create table nodes (
   n integer primary key,
@@ -144,6 +138,8 @@ create index messages_by_account on messages (account_id, mode, id);
 create index messages_by_number on messages (to_addr, id);
 create index messages_by_sender on messages (from_addr, id);
 create index messages_by_batch on messages (batch_id, id) where batch_id is not null;
+-- What a carrier has taken and not told the end of, the oldest first.
+create index messages_sent on messages (updated_at) where status = 30;
 -- Those that few are in for long; what is on its way or delivered is met soon among the newest.
 create index messages_in_trouble on messages (account_id, mode, status, id) where status in (10, 40, 51, 52, 53, 54);
 
