@@ -120,7 +120,15 @@ class App:
         followers = ()
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
-            self.store, self.ids, clock, random.random, self.carriers, connect, self.receive, self.publisher
+            self.store,
+            self.ids,
+            clock,
+            random.random,
+            self.carriers,
+            connect,
+            self.receive,
+            self.publisher,
+            self.egress.reach,
         )
         self.delivering = Delivering(
             self.store, self.ids, clock, random.random, self.endpoints, self.egress, self.publisher
@@ -215,6 +223,7 @@ class App:
                 random.random,
                 settings.public_url,
                 {"sandbox": sandbox_recording(settings.sandbox_record)},
+                self.egress.reach,
             ),
             *sandbox_endpoints(self.receive, self.carriers),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),

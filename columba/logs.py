@@ -25,7 +25,10 @@ def configure(form: str = "text", level: str = "info", stream: TextIO | None = N
     stream = stream or sys.stderr
     tail: list[Any]
     if form == "json":
-        tail = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tail = [
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
     else:
         tail = [
             structlog.dev.ConsoleRenderer(

@@ -3,7 +3,7 @@
 A carrier kind is one file in `columba/carriers`. It owns the wire and nothing else: no database, no retries, no queue.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -144,8 +144,16 @@ class Session(Protocol):
     async def close(self) -> None: ...
 
 
+async def anywhere(host: str) -> str:
+    """A host as it is: for those who may reach every network."""
+    return host
+
+
 class Air(NamedTuple):
-    """What a session is given: where receipts and inbound texts go, and how it says that it is up or down."""
+    """What a session is given: where receipts and inbound texts go, and how it says that it is up or down.
+
+    `reach` turns a host into an address that the operator permits, the one to connect to; OSError where there is none.
+    """
 
     receipts: Callable[[Sequence[Receipt]], Any]
     inbound: Callable[[Sequence[Inbound]], Any]
@@ -153,3 +161,4 @@ class Air(NamedTuple):
     unresolved: Callable[[int], Any]
     clock: Callable[[], int]
     random: Callable[[], float]
+    reach: Callable[[str], Awaitable[str]] = anywhere

@@ -188,9 +188,10 @@ class Lane:
             return True
         if len(queue) >= self._lanes.pace.room:
             return False
-        if self._blocked:
-            self._unblock(job)
-        queue.append(job)
+        if self._blocked and self._unblock(job):
+            queue.insert(_place(queue, job), job)
+        else:
+            queue.append(job)
         self.held.add(job.id)
         self._waiting += 1
         return True
@@ -340,11 +341,14 @@ class Lane:
             return None
         return max(until, now + 100) + 1
 
-    def _unblock(self, job: Any) -> None:
-        """It was read back: from here on its place in the queue keeps the order."""
+    def _unblock(self, job: Any) -> bool:
+        """It was read back, if it was waited for: from here on its place in the queue keeps the order."""
         waiting = self._blocked.get(_person(job))
-        if waiting is not None and waiting.pop(job.id, None) is not None and not waiting:
+        if waiting is None or waiting.pop(job.id, None) is None:
+            return False
+        if not waiting:
             del self._blocked[_person(job)]
+        return True
 
     def _forget_blocked(self) -> None:
         """Those that are stale, and the oldest of the rest: memory has an end."""
@@ -740,6 +744,14 @@ class Lanes:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _place(queue: Sequence[Any], job: Job) -> int:
+    """Before those to the same person that came after it: they may have stood still meanwhile."""
+    for place, other in enumerate(queue):
+        if other.to == job.to and other.id > job.id:
+            return place
+    return len(queue)
 
 
 def _person(job: Job) -> Person:

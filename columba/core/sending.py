@@ -7,7 +7,7 @@ the lane stops.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from columba.core import events, status
-from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session
+from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, anywhere
 from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.inbound import clean
@@ -87,7 +87,9 @@ class Sending:
         connect: Callable[[Carrier, int, Air], Session],
         receive: Any,
         publisher: events.Publisher,
+        reach: Callable[[str], Awaitable[str]] = anywhere,
     ) -> None:
+        self._reach = reach
         self.lanes_of: Lanes | None = None
         self._store = store
         self._ids = ids
@@ -144,6 +146,7 @@ class Sending:
             lambda since: self.unresolved(lane.id, since),
             self._clock,
             self._random,
+            self._reach,
         )
         try:
             self._sessions[lane.id] = self._connect(carrier, lane.id - carrier.id, air)

@@ -8,7 +8,7 @@ from messages m join bodies b on b.message_id = m.id
 where m.id = :id and m.account_id = :account_id and m.mode = :mode
 
 -- name: parts
-select n, carrier_id, carrier_message_id, status, error, carrier_code, sent_at, done_at
+select n, carrier_id, coalesce(written_id, carrier_message_id) as carrier_message_id, status, error, carrier_code, sent_at, done_at
 from parts where message_id = :id order by n
 
 -- name: timeline

@@ -4,7 +4,7 @@ Carriers belong to the account that made them, and to its live mode; a test key 
 by itself. Secrets are taken and never given back.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from columba.carriers import kinds
 from columba.core import ids, status
-from columba.core.contract import Air, Carrier, Session
+from columba.core.contract import Air, Carrier, Session, anywhere
 from columba.core.ids import Ids
 from columba.core.receive import Receive
 from columba.errors import FieldError, Refusal
@@ -50,6 +50,7 @@ def endpoints(
     random: Callable[[], float],
     public_url: str = "",
     checks: Mapping[str, Check] | None = None,
+    reach: Callable[[str], Awaitable[str]] = anywhere,
 ) -> list[Endpoint]:
     """The endpoints under /v1/carriers. `checks` are what the operator forbids in the configuration of a kind."""
     trying: set[int] = set()
@@ -220,7 +221,7 @@ def endpoints(
             raise Refusal("conflict", "It is being tried out at this moment.")
         trying.add(carrier.id)
         try:
-            return await try_out(carrier, connect, receive, clock, random)
+            return await try_out(carrier, connect, receive, clock, random, reach=reach)
         finally:
             trying.discard(carrier.id)
 

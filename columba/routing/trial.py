@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from columba.core.contract import Air, Carrier, Inbound, Receipt, Session
+from columba.core.contract import Air, Carrier, Inbound, Receipt, Session, anywhere
 from columba.core.receive import Receive
 
 PATIENCE_S = 10.0
@@ -38,6 +38,8 @@ async def try_out(
     clock: Callable[[], int],
     random: Callable[[], float],
     patience: float = PATIENCE_S,
+    *,
+    reach: Callable[[str], Awaitable[str]] = anywhere,
 ) -> Trial:
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -58,7 +60,7 @@ async def try_out(
 
     session = None
     try:
-        session = connect(carrier, 0, Air(receipts, inbound, ready, nothing_unresolved, clock, random))
+        session = connect(carrier, 0, Air(receipts, inbound, ready, nothing_unresolved, clock, random, reach))
         ok, why = await asyncio.wait_for(heard, patience)
         detail = why or "The session was opened."
     except TimeoutError:

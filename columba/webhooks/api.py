@@ -42,7 +42,7 @@ from columba.webhooks.shapes import (
     DeliveryList,
     Recovered,
     Recovery,
-    Rotation,
+    SecretRotation,
     Tested,
     Webhook,
     WebhookWithSecret,
@@ -166,13 +166,13 @@ def endpoints(
         await webhooks.remove((await find(call)).id)
 
     @endpoint(
-        "POST", "/v1/webhooks/{id}/rotate-secret", body=Rotation, body_may_be_missing=True, answer=WebhookWithSecret,
+        "POST", "/v1/webhooks/{id}/rotate-secret", body=SecretRotation, body_may_be_missing=True, answer=WebhookWithSecret,
         scope="webhooks:write", tag="Webhooks", summary="Replace a webhook's secret", refusals=("conflict",), example={},
     )  # fmt: skip
-    async def rotate_webhook_secret(call: Call[Rotation | None, None]) -> WebhookWithSecret:
+    async def rotate_webhook_secret(call: Call[SecretRotation | None, None]) -> WebhookWithSecret:
         """For 24 hours each request has two signatures, by the new secret and by the one before, so that the receiver can
         change over at leisure. A secret that was being replaced already ends now."""
-        secret = (call.body or Rotation()).secret or new_secret(random(24))
+        secret = (call.body or SecretRotation()).secret or new_secret(random(24))
         changed = await change(call, lambda was: room.replaced(was, secret, clock()))
         return await view(WebhookWithSecret, changed, secret=secret)
 
@@ -215,13 +215,13 @@ def endpoints(
         return _callback_secret(await secret_of_callbacks(_caller(call)), clock())
 
     @endpoint(
-        "POST", "/v1/webhooks/callback-secret/rotate", body=Rotation, body_may_be_missing=True, answer=CallbackSecret,
+        "POST", "/v1/webhooks/callback-secret/rotate", body=SecretRotation, body_may_be_missing=True, answer=CallbackSecret,
         scope="webhooks:write", tag="Webhooks", summary="Replace the secret that signs callbacks",
         refusals=("conflict",), example={},
     )  # fmt: skip
-    async def rotate_callback_secret(call: Call[Rotation | None, None]) -> CallbackSecret:
+    async def rotate_callback_secret(call: Call[SecretRotation | None, None]) -> CallbackSecret:
         """For 24 hours each callback has two signatures, by the new secret and by the one before."""
-        secret = (call.body or Rotation()).secret or new_secret(random(24))
+        secret = (call.body or SecretRotation()).secret or new_secret(random(24))
         for _ in range(TRIES):
             was = await secret_of_callbacks(_caller(call))
             changed = await webhooks.change(was, clock(), **room.replaced(was, secret, clock()))

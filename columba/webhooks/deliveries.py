@@ -142,6 +142,7 @@ class Deliveries:
             self._ids(), endpoint.account_id, endpoint.mode, WEBHOOK_TEST, endpoint.id, now, data
         )  # fmt: skip
         await self._store.commit(plan(Step(events.SQL["insert_events"], [events.row(event)])))
+        self._delivering.publisher.published((), {})
         attempt = await self._delivering.attempt(endpoint, Letter(event, ids.show("evt", event.id)))
         at, url, code, latency, error, answer, *_ = attempt
         state = DELIVERED if error is None else FAILED

@@ -114,7 +114,7 @@ class Delivering:
         self._random = random
         self._endpoints = endpoints
         self._egress = egress
-        self._publisher = publisher
+        self.publisher = publisher
         self._loop = asyncio.get_running_loop()
         self._lines: dict[int, Line] = {}
         self._signers: dict[int, _Signer] = {}
@@ -232,13 +232,14 @@ class Delivering:
             for job in jobs:
                 lane.retry(job, self._clock())
             return
-        fresh = {row[0]: self._delivery(row) for row in rows}
-        endpoint, line = self._endpoints.all.get(lane.id), self._lines.get(lane.id)
-        if endpoint is None or line is None or line.lane is not lane:
+        line = self._lines.get(lane.id)
+        if line is None or line.lane is not lane:
             return
+        endpoint = self._endpoints.all.get(lane.id)
+        fresh = {row[0]: self._delivery(row) for row in rows} if endpoint is not None else {}
         self._forget(lane, [job for job in jobs if job.id not in fresh])
         for job in jobs:
-            if job.id in fresh:
+            if endpoint is not None and job.id in fresh:
                 self._begin(line, endpoint, fresh[job.id])
 
     # Out
@@ -383,7 +384,7 @@ class Delivering:
         happened = {event.id: event for event, _ in story.news if event.id in found}
         if not happened:
             return
-        self._publisher.published(results[health.LISTENERS], happened)
+        self.publisher.published(results[health.LISTENERS], happened)
         types = {event.type for event in happened.values()}
         if line.health is not None:
             line.health.reported = WEBHOOK_FAILING in types or (line.health.reported and WEBHOOK_RECOVERED not in types)

@@ -78,7 +78,7 @@ class WebhookChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return () if self.events is UNSET else check_patterns(self.events)
 
 
-class Rotation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SecretRotation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How the secret is to be replaced."""
 
     secret: Secret | None = None

@@ -167,6 +167,8 @@ async def test_another_takes_over_when_one_dies(place: Path | str, network: Netw
         began = loop.time()
         await until(lambda: set(one.lanes.owned) == LANES)
         assert loop.time() - began < 10
+        usual = Pace()
+        assert usual.lease_ms / 1000 + 2 * usual.tick_s < 10
         for message in notes:
             await one.reaches(message, "sent")
         for message in codes:

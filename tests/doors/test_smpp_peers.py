@@ -160,7 +160,7 @@ class Blocking:
     def run(self, work: Callable[[Any], None], done: Callable[[], bool]) -> None:
         client = smpplib.client.Client("127.0.0.1", self.house.port, timeout=5, allow_unknown_opt_params=True)
         client.set_message_sent_handler(lambda pdu: self.sent.append(pdu))
-        client.set_message_received_handler(lambda pdu: self.came.append(pdu) and None)
+        client.set_message_received_handler(lambda pdu: self.came.append(pdu))
         client.connect()
         try:
             client.bind_transceiver(system_id=self.login.system_id, password=self.login.password)
@@ -216,7 +216,7 @@ async def test_smpplib_with_a_wrong_password(sqlite_house: House) -> None:
 # aiosmpplib
 
 
-class Hook(AbstractHook):
+class Hook(AbstractHook):  # type: ignore[misc]
     def __init__(self) -> None:
         self.came: list[Any] = []
 

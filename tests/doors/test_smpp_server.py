@@ -20,6 +20,7 @@ from columba.smpp.pdu import (
     ReplaceSm,
     SmeAddress,
     SubmitMulti,
+    SubmitSm,
     Unbind,
 )
 from columba.smpp.receipt import read_receipt
@@ -121,11 +122,11 @@ async def test_texts(sqlite_house: House, name: str, how: str) -> None:
     program = await sqlite_house.bound()
     planned = plan(text)
     coding = 0 if planned.encoding == "gsm7" else 8
-    pdus = []
+    pdus: list[SubmitSm] = []
+    payload = b""
     for n, part in enumerate(planned.parts, 1):
         if how == "payload":
-            octets = encode_part(part, planned.encoding).octets
-            pdus.append(octets)
+            payload += encode_part(part, planned.encoding).octets
             continue
         sar = how == "sar" and planned.segments > 1
         header = planned.header(n, 77)
@@ -133,7 +134,7 @@ async def test_texts(sqlite_house: House, name: str, how: str) -> None:
         tlvs = (SAR_MSG_REF_NUM(77), SAR_TOTAL_SEGMENTS(planned.segments), SAR_SEGMENT_SEQNUM(n)) if sar else ()
         pdus.append(submit(wire.octets, data_coding=coding, esm_class=wire.esm_class, tlvs=tlvs))
     if how == "payload":
-        pdus = [submit(b"", data_coding=coding, tlvs=(MESSAGE_PAYLOAD(b"".join(pdus)),))]
+        pdus = [submit(b"", data_coding=coding, tlvs=(MESSAGE_PAYLOAD(payload),))]
     if how == "backwards":
         pdus.reverse()
     if how in ("one by one", "backwards"):

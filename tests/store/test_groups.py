@@ -47,7 +47,7 @@ def test_a_commit_is_synced_before_its_caller_knows(tmp_path: Path) -> None:
     """The writer answers when `transact` has returned."""
     path = tmp_path / "columba.db"
     migrate_sqlite(path)
-    insert = Known("insert into marks (name, value) values (json_extract(?1, '$[0][0]'), 1)", "", "")
+    insert = Known("insert into versions (topic, n) values (json_extract(?1, '$[0][0]'), 1)", "", "")
     with disk() as watched:
         writer = Writer(connect(str(path)))
         writer.known[0] = insert

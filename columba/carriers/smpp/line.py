@@ -7,11 +7,12 @@ none. Never fails: what goes wrong is `why`, and then the next attempt.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
 
+from columba.core.contract import anywhere
 from columba.smpp.errors import SmppError
 from columba.smpp.pdu import Bind, BindReceiver, BindResponse, Outbind, Unbind, UnbindResp
 from columba.smpp.session import Answered, Broken, Event, Refused, Requested, Role, Session, Unanswered
@@ -53,7 +54,9 @@ class Line:
         window: int,
         random: Callable[[], float],
         holder: Holder,
+        reach: Callable[[str], Awaitable[str]] = anywhere,
     ) -> None:
+        self._reach = reach
         self.kind = kind
         self.link: Link | None = None
         self.why = ""
@@ -118,7 +121,7 @@ class Line:
         self._over = self._loop.create_future()
         async with asyncio.timeout(config.bind_timeout):
             await connect(
-                config.host,
+                await self._reach(config.host),
                 self._port,
                 self,
                 self._session,

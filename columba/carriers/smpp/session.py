@@ -49,7 +49,7 @@ class SmppSession:
         self._waiting: deque[tuple[Part, Done]] = deque()
         self._closed = False
         kinds = _KINDS[config.bind]
-        self._lines = [Line(config, kind, carrier.window or WINDOW, air.random, self) for kind in kinds]
+        self._lines = [Line(config, kind, carrier.window or WINDOW, air.random, self, air.reach) for kind in kinds]
         self._sender = None if config.bind == "receiver" else self._lines[0]
 
     # Out

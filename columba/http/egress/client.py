@@ -127,6 +127,16 @@ class Egress:
             self._forget(endpoint)
         return Answer(*reply, perf_counter() - started)
 
+    async def reach(self, host: str) -> str:
+        """An address of a host that the policy permits, for those who connect by themselves; OSError where there is none."""
+        try:
+            for address in await self._names.addresses(host.strip("[]")):
+                if self._policy.permits(address):
+                    return str(address)
+        except EgressError as error:
+            raise OSError(error.detail) from error
+        raise OSError(f"{host} leads to a private network, and --allow-network doesn't name it")
+
     async def close(self) -> None:
         """Ends every connection; requests in flight fail as disconnected."""
         self._closed = True
