@@ -12,7 +12,7 @@ import msgspec
 
 from columba.core import status
 from columba.core.model import Event, Message, message_of
-from columba.store import Row, Step, statements
+from columba.store import Plan, Row, Step, statements
 
 SQL = statements(Path(__file__).with_name("core.sql"))
 
@@ -56,6 +56,32 @@ def from_store(rows: Iterable[Row]) -> dict[int, Event]:
 
 def _data(text: Any) -> Any:
     return None if text is None else msgspec.json.decode(text)
+
+
+class Anew:
+    """Draws the event ids of a plan again, for a plan that could not be committed when they were drawn.
+
+    Streams read events in the order of their ids: one that came late with an early id would be passed over.
+    """
+
+    def __init__(self, new_id: Callable[[], int], drawn: Iterable[int]) -> None:
+        self.now = {an_id: an_id for an_id in drawn}
+        self._new_id = new_id
+
+    def __call__(self, a_plan: Plan) -> Plan:
+        fresh = {an_id: self._new_id() for an_id in self.now.values()}
+        self.now = {drawn: fresh[an_id] for drawn, an_id in self.now.items()}
+        steps = [
+            step._replace(rows=[tuple([fresh.get(v, v) if type(v) is int else v for v in row]) for row in step.rows])
+            for step in a_plan.steps
+        ]
+        return a_plan._replace(steps=steps)
+
+    def events(self, happened: dict[int, Event]) -> dict[int, Event]:
+        """The events under the ids that they have in the end."""
+        for drawn, event in happened.items():
+            event.id = self.now[drawn]
+        return {event.id: event for event in happened.values()}
 
 
 class Publisher:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from columba.core.rate import Rate
-from columba.store import Row, Step, Store, StoreUnavailable, plan, statements
+from columba.store import Plan, Results, Row, Step, Store, StoreUnavailable, plan, statements
 
 SQL = statements(Path(__file__).with_name("lanes.sql"))
 UNSETTLED = 20_000  # jobs whose outcome is not in the store yet, at most
@@ -488,6 +488,19 @@ class Lane:
             return True
         self._lanes.lost(self)
         return False
+
+    async def settle(self, a_plan: Plan, again: Callable[[Plan], Plan] = lambda same: same) -> Results | None:
+        """Commit, however long the store is away; None once the lane is lost. `again` remakes the plan for another try."""
+        while not self.gone:
+            try:
+                return await self._lanes.store.commit(a_plan)
+            except StoreUnavailable:
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("settle.failed", lane=self.id, kind=self.kind.name)
+                await asyncio.sleep(1.0)
+            a_plan = again(a_plan)
+        return None
 
     def is_idle(self) -> bool:
         """Nothing is out whose outcome is not in the store."""

@@ -474,7 +474,8 @@ class Sending:
             Step(CORE["find_parked"], landed, 0),
             *self._receive.parked_steps(after=10),
         )
-        results = await self._durably(lane, a_plan)
+        anew = events.Anew(self._ids, (*happened, *(row[1] for row in landed)))
+        results = await lane.settle(a_plan, anew)
         if results is None or not lane.is_ours(results[0]):
             return
         there = {row[0] for row in results[2]}
@@ -484,20 +485,8 @@ class Sending:
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)
-        self._publisher.published(results[8], happened)
-        self._receive.parked_published(results, 10, {row[1] for row in landed})
-
-    async def _durably(self, lane: Lane, a_plan: Any) -> Any:
-        """Commit, however long the store is away; None once the lane is lost."""
-        while not lane.gone:
-            try:
-                return await self._store.commit(a_plan)
-            except StoreUnavailable:
-                await asyncio.sleep(0.2)
-            except Exception:
-                log.exception("settle.failed", lane=lane.id)
-                await asyncio.sleep(1.0)
-        return None
+        self._publisher.published(results[8], anew.events(happened))
+        self._receive.parked_published(results, 10, {anew.now[row[1]] for row in landed})
 
     # By request and by the clock
 

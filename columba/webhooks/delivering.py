@@ -22,7 +22,7 @@ from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import OTHER_EVENTS, WEBHOOK_DISABLED, WEBHOOK_FAILING, WEBHOOK_RECOVERED, Event
 from columba.http.egress import Egress, EgressError
-from columba.store import Plan, Results, Step, Store, StoreUnavailable, plan
+from columba.store import Results, Step, Store, StoreUnavailable, plan
 from columba.webhooks import health
 from columba.webhooks.circuit import OPEN_FIRST_S, Circuit
 from columba.webhooks.endpoints import SQL, Endpoint, Endpoints
@@ -369,7 +369,7 @@ class Delivering:
         ]
         if not story.is_empty:
             steps += health.steps(lane_id, story, now, len(steps))
-        results = await self._durably(lane, plan(*steps))
+        results = await lane.settle(plan(*steps))
         if results is None or not lane.is_ours(results[0]):
             return
         lane.settled(finished)
@@ -405,18 +405,6 @@ class Delivering:
                 line.health = Health(since, failures, bool(reported))
                 return line.health
         return Health()
-
-    async def _durably(self, lane: Lane, a_plan: Plan) -> Results | None:
-        """Commit, however long the store is away; None once the lane is lost."""
-        while not lane.gone:
-            try:
-                return await self._store.commit(a_plan)
-            except StoreUnavailable:
-                await asyncio.sleep(0.2)
-            except Exception:
-                log.exception("deliveries.settle_failed", lane=lane.id)
-                await asyncio.sleep(1.0)
-        return None
 
 
 def url_for(endpoint: Endpoint, event: Event) -> str:

@@ -174,3 +174,26 @@ async def test_parts_that_were_sent_before_the_crash_are_not_sent_again(
     async with running(place, network, clock, "two", pace=SHORT) as rig:
         await rig.reaches(message, "sent")
         assert [sent.part.n for sent in network.sent] == [1, 2, 3, 3]
+
+
+async def test_events_that_had_to_wait_for_the_store_come_after_those_that_did_not(
+    laptop: Rig, network: Network
+) -> None:
+    network.answer = hold
+    first = await laptop.say(ANN)
+    await until(lambda: len(network.waiting) == 1)
+    laptop.store.away = True
+    tried = 0
+
+    def count() -> None:
+        nonlocal tried
+        tried += 1
+
+    laptop.store.before_commit = count
+    network.give_all()
+    await until(lambda: tried > 1)
+    laptop.store.away = False
+    second = await laptop.say(BOB)
+    await laptop.reaches(first, "sent")
+    ids = {(row[0], row[1]): row[3] for row in await laptop.look("events")}
+    assert ids[first.id, status.SENT] > ids[second.id, status.QUEUED]
