@@ -1,7 +1,7 @@
-"""What a delivered webhook costs this process: `python -m bench.webhooks [--count N] [--endpoints N ...]`.
+"""What a delivered webhook costs this process: `python -m bench.webhooks [--count N] [--endpoints N ...] [--postgres]`.
 
 Events and their deliveries are written first; then measured is all from there on: lanes, encoding, signing, egress and
-settling, on SQLite in a temporary folder, against the sink in C.
+settling, on a store of its own, against the sink in C.
 """
 
 import argparse
@@ -24,18 +24,21 @@ from columba.settings import Settings
 from columba.store import plan
 from columba.webhooks.endpoints import Settings as EndpointSettings
 from columba.webhooks.signature import new_secret
+from tests import engines
 
 BATCH = 1_000
 AHEAD = 2_000  # deliveries in memory that have not left
 
 
-async def measure(folder: Path, count: int, endpoints: int, urls: list[str], sinks: list[int]) -> list[float | None]:
+async def measure(
+    folder: Path, database: str, count: int, endpoints: int, urls: list[str], sinks: list[int]
+) -> list[float | None]:
     """Deliveries a second, and the microseconds of CPU that each took of this process and of the store's writer."""
 
     def writer() -> float:
         return watch.cpu(os.getpid()) - sum(map(watch.cpu, sinks)) - time.process_time()
 
-    app = App(Settings(data=str(folder), allow_network=("127.0.0.0/8",)))
+    app = App(Settings(data=str(folder), database=database, allow_network=("127.0.0.0/8",)))
     await app.start()
     try:
         account, mode = app.ids(), status.TEST
@@ -90,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50_000)
     parser.add_argument("--endpoints", type=int, nargs="*", default=[1, 10])
+    parser.add_argument("--postgres", action="store_true")
     asked = parser.parse_args()
     rows = {}
     for endpoints in asked.endpoints:
@@ -97,7 +101,11 @@ def main() -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="columba-webhooks-"))
             sinks = [stack.enter_context(http_sink()) for _ in range(min(endpoints, 10))]
             urls = [f"{sink.url}/hook" for sink in sinks]
-            figures = uvloop.run(measure(Path(folder), asked.count, endpoints, urls, [sink.pid for sink in sinks]))
+            server = stack.enter_context(engines.postgres(memory=True)) if asked.postgres else None
+            database = server.url(server.create_database()) if server else ""
+            figures = uvloop.run(
+                measure(Path(folder), database, asked.count, endpoints, urls, [sink.pid for sink in sinks])
+            )
             arrived = sum(sink.stats().final.n for sink in sinks)
             if arrived != asked.count // endpoints * endpoints:
                 sys.exit(f"{arrived} of {asked.count} arrived")

@@ -33,6 +33,9 @@ from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.doors.smpp.handing import Handing
+from columba.doors.smpp.logins import Logins
+from columba.doors.smpp.server import SmppDoor
 from columba.events.api import Event as EventShape
 from columba.events.api import endpoints as events_endpoints
 from columba.events.feed import Feed, mend_order
@@ -61,7 +64,7 @@ from columba.routing.emptying import Emptying
 from columba.routing.states import States
 from columba.sandbox.api import endpoints as sandbox_endpoints
 from columba.settings import Settings, networks
-from columba.store import Store, StoreUnavailable, open_store
+from columba.store import Store, StoreRefused, StoreUnavailable, open_store
 from columba.vault import Vault, key_file, parse_key
 from columba.webhooks.api import endpoints as webhooks_endpoints
 from columba.webhooks.delivering import Delivering
@@ -103,6 +106,7 @@ class App:
         self.snapshots = Snapshots(self.store)
         usual = {"default_country": settings.default_country} if settings.default_country else {}
         self.keys = Keys(self.store, self.snapshots, clock, usual)
+        self.logins = Logins(self.store, self.snapshots, clock)
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
         self.publisher = events.Publisher()
         self.policy = Policy(networks(settings.allow_network))
@@ -133,9 +137,10 @@ class App:
         self.delivering = Delivering(
             self.store, self.ids, clock, random.random, self.endpoints, self.egress, self.publisher
         )
-        kinds = (self.sending, self.delivering)
+        self.handing = Handing(self.store, clock, random.random)
+        kinds = (self.sending, self.delivering, self.handing)
         self.lanes = Lanes(self.store, kinds, self.ids.node, token, clock, self.ids.renumber)
-        self.sending.lanes_of = self.delivering.lanes_of = self.lanes
+        self.sending.lanes_of = self.delivering.lanes_of = self.handing.lanes_of = self.lanes
         self.delivering.latency = self.metrics.webhook
         self.accept = Accept(
             self.store, self.ids, clock, self.lanes, self.publisher, router(self.carriers), gates, self._callback
@@ -148,6 +153,11 @@ class App:
         self.cancel = Canceling(self.store, self.ids, clock, self.lanes, self.sending, self.publisher)
         overdue = Overdue(self.store, self.ids, clock, self.publisher, settings.receipt_timeout)
         repeats = self.repeats = Repeats(self.store, self.vault, self.ids, clock)
+        self.limits = Limits(clock)
+        self.smpp = SmppDoor(
+            self.store, self.ids, clock, self.keys, self.logins, self.limits, self.accept, self.cancel, self.handing,
+            networks(settings.smpp_from),
+        )  # fmt: skip
         self.housekeeping = Housekeeping(
             (
                 Chore("expire", 5.0, self.sending.expire),
@@ -160,6 +170,8 @@ class App:
                 Chore("emptying", 2.0, emptying.step),
                 Chore("parked", 600.0, self.receive.sweep),
                 Chore("idempotency", 600.0, repeats.sweep),
+                Chore("smpp_parts", 5.0, self.smpp.step),
+                Chore("smpp_kept", 600.0, self.smpp.sweep),
             )
         )
 
@@ -179,6 +191,18 @@ class App:
         await self.lanes.start()
         self.housekeeping.start()
         self.metrics.start()
+        if settings.smpp_port != "" or settings.smpp_tls_port != "":
+            try:
+                await self.smpp.start(
+                    settings.host,
+                    None if settings.smpp_port == "" else settings.smpp_port,
+                    None if settings.smpp_tls_port == "" else settings.smpp_tls_port,
+                    (settings.smpp_tls_cert, settings.smpp_tls_key),
+                )
+            except (OSError, ValueError) as error:
+                raise StoreRefused(
+                    f"SMPP can't be served ({error}): check --smpp-port, and the TLS certificate and key."
+                ) from error
 
     def carriers(self) -> Mapping[int, Carrier]:
         return self.network.all
@@ -196,7 +220,7 @@ class App:
 
     def _doors(self) -> ASGIApp:
         settings = self.settings
-        limits = Limits(clock)
+        limits = self.limits
         auth = Auth(self.keys, self.vault, clock, limits)
         repeats = self.repeats
         oauth = OAuth(auth, self.vault, clock, self._request_id)
@@ -292,6 +316,7 @@ class App:
 
     async def stop(self) -> None:
         self.stopping.set()
+        await self.smpp.stop()
         self.metrics.stop()
         await self.housekeeping.stop()
         await self.lanes.stop(self.settings.stop_timeout)

@@ -49,6 +49,10 @@ class Submission(msgspec.Struct, gc=False):
     smart: bool = True
     tags: list[str] | None = None
     metadata: dict[str, Any] | None = None
+    # For doors: who is to get the deliveries of its outcome and which (registered_delivery), and an id it has already.
+    callback: int | None = None
+    receipts: int | None = None
+    id: int | None = None
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -178,16 +182,20 @@ class Accept:
         to, sent_from, text, encoding, segments, due, problems = examine(asked, caller.default_country, now)
         if problems:
             return Refusal("invalid_request", errors=problems)
-        if asked.tags or asked.metadata or asked.media or asked.callback_url or asked.send_at is not None:
+        if (
+            asked.tags or asked.metadata or asked.media or asked.callback_url or asked.send_at is not None
+            or asked.receipts is not None
+        ):  # fmt: skip
             extra = Extra(
-                asked.tags or None, asked.metadata or None, asked.media or None, asked.callback_url, asked.send_at
-            )
+                asked.tags or None, asked.metadata or None, asked.media or None, asked.callback_url, asked.send_at,
+                receipts=asked.receipts,
+            )  # fmt: skip
         else:
             extra = model.NO_EXTRA
         message = Message(
-            self._ids(), caller.account_id, caller.mode, status.OUTBOUND, asked.klass, 0, to, sent_from, text,
+            asked.id or self._ids(), caller.account_id, caller.mode, status.OUTBOUND, asked.klass, 0, to, sent_from, text,
             encoding, segments, status.SCHEDULED if asked.send_at is not None else status.QUEUED, due,
-            due + 1000 * (asked.valid_for or DEFAULT_VALID_S), now, 0, batch_id, None, None, extra,
+            due + 1000 * (asked.valid_for or DEFAULT_VALID_S), now, 0, batch_id, None, None, extra, asked.callback,
         )  # fmt: skip
         for gate in self._gates:
             refusal = gate(message)

@@ -36,14 +36,15 @@ on conflict do nothing
 insert into events (subject, id, account_id, mode, type, at, data)
 select subject, id, account_id, mode, type, at, data from {rows} r
 
--- The deliveries of events: what subscriptions there are decides, in the same transaction.
+-- The deliveries of events: what subscriptions there are decides, in the same transaction. A callback below 0 is an SMPP
+-- login, which is told outcomes alone.
 -- name: find_deliveries
 -- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
 -- gives: event_id, endpoint_id, at
 select r.id as event_id, s.endpoint_id, r.at from {rows} r
 join subscriptions s on s.account_id = r.account_id and s.mode = r.mode and s.type = r.type
 union all
-select r.id, r.callback, r.at from {rows} r where r.callback is not null
+select r.id, r.callback, r.at from {rows} r where r.callback > 0 or (r.callback < 0 and r.type >= 40)
 
 -- name: insert_deliveries
 -- rows: event_id int, endpoint_id int, at int

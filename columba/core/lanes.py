@@ -653,7 +653,7 @@ class Lanes:
         wanted: dict[int, tuple[Kind, Spec]] = {}
         for kind in self.kinds:
             for lane_id, spec in kind.lanes().items():
-                if self._is_preferred(lane_id):
+                if getattr(kind, "anchored", False) or self._is_preferred(lane_id):
                     wanted[lane_id] = (kind, spec)
         for lane in list(self.owned.values()):
             found = wanted.get(lane.id)

@@ -23,6 +23,7 @@ class Extra(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     callback_url: str | None = None
     send_at: int | None = None
     redacted_at: int | None = None
+    receipts: int | None = None  # which outcomes an SMPP program wants to hear of, where not all
 
 
 NO_EXTRA = Extra()
