@@ -110,7 +110,7 @@ class App:
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
         self.publisher = events.Publisher()
         self.policy = Policy(networks(settings.allow_network))
-        self.egress = Egress(self.policy)
+        self.egress = Egress(self.policy, per_endpoint=200)
         self.network = Carriers(
             self.store,
             self.snapshots,

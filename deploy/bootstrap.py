@@ -16,7 +16,7 @@ def run(*command: str) -> bool:
 
 
 def bootstrap(venv: Path) -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this script is what tells those with an older one
         sys.exit(f"Columba needs Python 3.11 or later; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11")
     uv = venv / ".uv" / "bin" / "uv"
     found = shutil.which("uv")

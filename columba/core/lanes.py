@@ -133,6 +133,7 @@ class Lane:
         self._loop = lanes.loop
         self._queues: list[dict[int, deque[Any]]] = [{}, {}, {}]
         self._following: dict[Person, deque[Any]] = {}  # persons with a job out: what waits behind it
+        self._ahead: dict[Person, set[int]] = {}  # and which jobs those are
         self._blocked: dict[Person, dict[int, int]] = {}  # persons with jobs that wait for another try, until when
         self._late: list[Any] = []  # taken, but behind a blocked one
         self._more: dict[tuple[int, int], int] = {}
@@ -278,7 +279,7 @@ class Lane:
                         self._late.append(job)
                         continue
                     if self.spec.serial or job.attempts:
-                        self._following[person] = deque()
+                        self.hold(job)
                 return job
         return None
 
@@ -299,16 +300,18 @@ class Lane:
             self.wake()
 
     def hold(self, job: Any) -> None:
-        """It came back to be tried again, perhaps: what is behind it waits until that is in the store."""
+        """What is behind it waits until it is settled, or in the store for another try."""
         if job.to:
-            self._following.setdefault(_person(job), deque())
+            person = _person(job)
+            self._following.setdefault(person, deque())
+            self._ahead.setdefault(person, set()).add(job.id)
 
     def settled(self, jobs: Iterable[Any]) -> None:
         """Their outcome is in the store."""
         for job in jobs:
             self.let_go(job.id)
             if self._following and job.to:
-                self._release(_person(job))
+                self._release(job)
         if self._more:
             self.wake()
 
@@ -324,7 +327,7 @@ class Lane:
             self._blocked.setdefault(person, {})[job.id] = due_at
             if len(self._blocked) > BLOCKED:
                 self._forget_blocked()
-            self._release(person)
+            self._release(job)
         self.wake()
 
     def _is_behind(self, job: Any) -> bool:
@@ -357,13 +360,19 @@ class Lane:
         for person in list(self._blocked)[: len(self._blocked) - BLOCKED]:
             del self._blocked[person]
 
-    def _release(self, person: Person) -> None:
-        followers = self._following.pop(person, None)
-        if followers is None:
+    def _release(self, job: Any) -> None:
+        person = _person(job)
+        ahead = self._ahead.get(person)
+        if ahead is None:
             return
+        ahead.discard(job.id)
+        if ahead:
+            return
+        del self._ahead[person]
+        followers = self._following.pop(person)
         while followers:
-            job = followers.pop()
-            self._queues[job.klass].setdefault(job.account_id, deque()).appendleft(job)
+            each = followers.pop()
+            self._queues[each.klass].setdefault(each.account_id, deque()).appendleft(each)
             self._waiting += 1
         self.wake()
 

@@ -256,7 +256,7 @@ class SqliteStore:
     def _read(self, statement: Statement, rows: Sequence[Row], params: Mapping[str, Value]) -> list[Row]:
         bindings: dict[str, Value] = dict(params)
         if statement.columns:
-            bindings["1"] = batch(rows)
+            bindings["batch"] = batch(rows)
         try:
             connection: apsw.Connection | None = getattr(self._local, "connection", None)
             if connection is None:

@@ -38,7 +38,7 @@ def sqlite(tmp_path: Path) -> Any:
 
 def bound(statement: Statement) -> dict[str, Any]:
     """Values for a statement's parameters; no rows."""
-    return {"1": "[]"} | dict.fromkeys(statement.params, 1)
+    return {"batch": "[]"} | dict.fromkeys(statement.params, 1)
 
 
 def test_every_statement_prepares_on_sqlite(sqlite: apsw.Connection) -> None:
