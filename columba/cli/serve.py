@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -98,6 +99,10 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
         if server.started:
+            # What is here now stays; what a request makes is gone by counting. Looking for cycles pays less often.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
             await app.welcome(listening.getsockname()[1])
         await serving
     finally:

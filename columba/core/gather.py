@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from columba.store import Store
 
 Item = TypeVar("Item")
-DELAY_S = 0.01
+DELAY_S = 0.005
 MOST = 500
 
 

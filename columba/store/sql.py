@@ -90,7 +90,7 @@ class Statement:
     def _rows(self, engine: Engine) -> str:
         if engine == "sqlite":
             names = ", ".join(f"value->>{i} as {name}" for i, (name, _) in enumerate(self.columns))
-            return f"(select {names} from json_each(:batch))"
+            return f"(select {names} from jsonb_each(:batch))"
         names = ", ".join(f"(v->>{i})::{_TYPES[kind]} as {name}" for i, (name, kind) in enumerate(self.columns))
         return f"(select {names} from jsonb_array_elements($1::jsonb) v)"
 

@@ -30,7 +30,7 @@ OLDEST_SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database
 _rows_of = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-IN_FLIGHT = 2  # batches at the writer: one that it works on, one that waits, so that it needn't
+IN_FLIGHT = 4  # batches at the writer: one that it works on, others that wait so that it needn't
 
 
 WRITER = Path(__file__).with_name("writer.py")

@@ -13,6 +13,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Self, TypeVar
@@ -218,3 +219,75 @@ class Follower:
             found = self._news.wait_for(find, timeout)
         assert found, f"no {kind} of {subject} within {timeout:g} s"
         return found
+
+
+class Steady:
+    """Messages sent one after the other by some threads, whatever they are answered, until the end of the block."""
+
+    def __init__(self, columba: Program, key: str | None = None, threads: int = 4, pause: float = 0.02) -> None:
+        self.accepted: list[str] = []
+        self.at: list[float] = []  # time.monotonic() of each of those
+        self.refusals: list[Answer] = []
+        self.broken = 0
+        self._columba, self._key, self._pause = columba, columba.test_key if key is None else key, pause
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, n: int) -> None:
+        klass = ("otp", "transactional", "marketing")[n % 3]
+        while not self._over.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException), Line(self._columba, self._key) as line:
+                while not self._over.wait(self._pause):
+                    answer = line.request("POST", "/v1/messages", {"to": number(), "text": "Hello", "class": klass})
+                    if answer.status == 202:
+                        self.accepted.append(answer.json["id"])
+                        self.at.append(time.monotonic())
+                    else:
+                        self.refusals.append(answer)
+                return
+            self.broken += 1
+            self._over.wait(0.02)
+
+    def goes_on(self, timeout: float = PATIENCE) -> None:
+        """Wait until some more were accepted."""
+        seen = len(self.accepted)
+        eventually(lambda: len(self.accepted) > seen + 20, timeout)
+
+
+def all_told(columba: Program, accepted: Iterable[str], key: str | None = None, timeout: float = 60) -> dict[str, str]:
+    """The final status of each accepted message, once they have one; each was told of in one final event and no more.
+
+    An `unknown` one may become known after all.
+    """
+    wanted = set(accepted)
+
+    def ended() -> dict[str, str] | None:
+        found = {each["id"]: each["status"] for each in everything(columba, "/v1/messages", key)}
+        assert wanted <= set(found), f"{len(wanted - set(found))} are lost"
+        waiting = {found[an_id] for an_id in wanted} - FINAL
+        assert not waiting, waiting
+        return {an_id: found[an_id] for an_id in wanted}
+
+    statuses = eventually(ended, timeout, every=0.25)
+    assert statuses is not None
+    told: dict[str, list[str]] = {}
+    for each in reversed(everything(columba, "/v1/events?type=message.*", key)):
+        told.setdefault(each["data"]["id"], []).append(each["data"]["status"])
+    for an_id, status in statuses.items():
+        final = [each for each in told[an_id] if each in FINAL]
+        assert final in ([status], ["unknown", status]), (an_id, told[an_id])
+        assert len(set(told[an_id])) == len(told[an_id]), (an_id, told[an_id])
+    return statuses
