@@ -2,205 +2,392 @@
 
     make crash          both stores, 50 kills each          python -m bench.crash --store sqlite --kills 5
 
-A message is *accepted* when its 202 was read in full. *Lost* is one that is not there afterwards, has no final status,
-or whose webhook never came. *Sent twice* is counted by the network itself: the simulated carrier notes each part in a
-file before it answers, and the file outlives the program. One-time codes must never be sent twice, whatever happens.
+It kills with SIGKILL, in four ways drawn at random: all of the program's processes at once, its main process alone (the
+store's writer ends by itself), the writer alone (the program goes on), and all of them again while they start. Every other
+kill waits until messages flow again, so that there is something on the wire. What a power cut does is another matter: that
+each commit is synced before it is answered is for tests/store to show.
+
+*Accepted* is what was answered 202 in full. *Lost* is an accepted message that is not there afterwards or never gets a
+final status. *Half done* is one that nobody was answered for and that is there without reaching its end. *Made twice* is
+one whose request was repeated with its Idempotency-Key and did it again. The network itself counts what it is handed: it
+notes each part in a file before it answers, and the file outlives the program. Just after each kill the store is read for
+what it knows of; a part that the network was handed and the store doesn't know of was *on the wire*. Only such a part may
+go out again, once for each such kill, and one-time codes never, whatever happens: *unexcused* are those that did. Every
+event must have come as a webhook, and each message has one final event.
 """
 
 import argparse
+import asyncio
 import contextlib
 import http.client
 import json
+import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests import engines
-from tests.program import Program, Sink, eventually
+import apsw
+import asyncpg
 
-FINAL = {"delivered", "undelivered", "failed", "expired", "canceled", "unknown"}
+from columba.core import ids
+from tests import engines
+from tests.keeper import gone
+from tests.program import Program, ProgramError, Sink, eventually
+
+FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "canceled", "unknown"})
+SETTLED = "select message_id, n from parts where status >= 30"
+CONNECTIONS = 8
+LONG = " that takes two parts" * 8
+Part = tuple[int, int]
 
 
 class Report(NamedTuple):
     store: str
-    kills: int
+    kills: dict[str, int]
+    seconds: float  # of being up
     accepted: int
     unanswered: int
     final: int
     lost: list[str]
-    sent_twice: int
-    window: int
-    codes_sent_twice: int
+    half_done: list[str]
+    made_twice: list[str]
+    told_twice: list[str]  # of their end
     webhooks_missing: int
-    unknown: int
+    on_the_wire: list[int]  # at each kill
+    sent_twice: int
+    unexcused: list[Part]
+    codes_sent_twice: int
     statuses: dict[str, int]
 
     @property
     def sound(self) -> bool:
-        return not self.lost and not self.webhooks_missing and not self.codes_sent_twice
+        wrong = (self.lost, self.half_done, self.made_twice, self.told_twice, self.unexcused)
+        return not any(wrong) and not self.webhooks_missing and not self.codes_sent_twice
 
     def __str__(self) -> str:
+        kills = ", ".join(f"{count} {how}" for how, count in sorted(self.kills.items()))
         return (
-            f"{self.store:9} kills {self.kills}  accepted {self.accepted}  final {self.final}  lost {len(self.lost)}  "
-            f"webhooks missing {self.webhooks_missing}  sent twice {self.sent_twice} (at most {self.window} in one crash)"
-            f"  codes sent twice {self.codes_sent_twice}  unknown {self.unknown}  unanswered {self.unanswered}\n"
-            f"          {self.statuses}"
+            f"{self.store}: {sum(self.kills.values())} kills ({kills}), up for {self.seconds:.0f} s\n"
+            f"  accepted {self.accepted} ({self.accepted / self.seconds:.0f}/s while up), unanswered {self.unanswered}, "
+            f"final {self.final}: {self.statuses}\n"
+            f"  lost {len(self.lost)}, half done {len(self.half_done)}, made twice {len(self.made_twice)}, "
+            f"told twice {len(self.told_twice)}, webhooks missing {self.webhooks_missing}\n"
+            f"  on the wire at a kill: {max(self.on_the_wire, default=0)} at most, {sum(self.on_the_wire)} in all; "
+            f"sent twice {self.sent_twice}, unexcused {len(self.unexcused)}, codes sent twice {self.codes_sent_twice}"
         )
 
 
 class Load(threading.Thread):
-    """Sends messages at a rate over a few connections, for as long as it is told to; a broken request is not repeated."""
+    """Sends messages at a rate, on one connection, for as long as it is told to.
 
-    def __init__(self, port: int, key: str, rate: float, rows: list[tuple[str, str]], first: int, step: int) -> None:
+    With `repeat` a request without an answer is sent again, with its Idempotency-Key, until there is one.
+    """
+
+    def __init__(self, port: int, key: str, rate: float, first: int, step: int, repeat: bool) -> None:
         super().__init__(daemon=True)
-        self.port, self.key, self.rate, self.rows = port, key, rate, rows
-        self.n, self.step = first, step
+        self.accepted: dict[str, str] = {}  # ids, and the number of the request
         self.unanswered = 0
         self.going = True
+        self._port, self._key, self._rate = port, key, rate
+        self._n, self._step, self._repeat = first, step, repeat
+        self._connection: http.client.HTTPConnection | None = None
 
     def run(self) -> None:
-        connection: http.client.HTTPConnection | None = None
         due = time.monotonic()
         while self.going:
-            due = max(due + 1 / self.rate, time.monotonic() - 0.2)
+            due = max(due + 1 / self._rate, time.monotonic() - 0.2)
             time.sleep(max(0.0, due - time.monotonic()))
-            n, self.n = self.n, self.n + self.step
-            kind = "otp" if n % 10 == 0 else "marketing" if n % 10 == 1 else "transactional"
-            body = {
-                "to": f"+4477{n % 90_000_000 + 10_000_000:08d}",
-                "text": f"Message {n}" + (" that takes two parts" * 8 if n % 10 == 2 else ""),
-                "class": kind,
-                "metadata": {"n": str(n)},
-            }
-            if str(body["to"])[-4:].startswith("000"):  # these mean something to the simulated network
-                continue
-            try:
-                if connection is None:
-                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-                headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-                connection.request("POST", "/v1/messages", json.dumps(body).encode(), headers)
-                answer = connection.getresponse()
-                content = answer.read()
-                if answer.status == 202:
-                    self.rows.append((json.loads(content)["id"], kind))
-                else:
-                    self.unanswered += 1
-            except (OSError, http.client.HTTPException, ValueError):
-                self.unanswered += 1
-                if connection is not None:
-                    connection.close()
-                connection = None
+            n, self._n = self._n, self._n + self._step
+            while not self._send(n) and self._repeat:
                 time.sleep(0.02)
+
+    def _send(self, n: int) -> bool:
+        """Is there an answer?"""
+        to = f"+4477{n % 90_000_000 + 10_000_000:08d}"
+        if to[-4:-1] == "000":  # these mean something to the simulated network
+            return True
+        body = {
+            "to": to,
+            "text": f"Message {n}{LONG if n % 10 == 2 else ''}",
+            "class": "otp" if n % 10 == 0 else "marketing" if n % 10 == 1 else "transactional",
+            "metadata": {"n": str(n)},
+        }
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        if self._repeat:
+            headers["Idempotency-Key"] = f"message-{n}"
+        asked = False
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+                self._connection.connect()
+            asked = True
+            self._connection.request("POST", "/v1/messages", json.dumps(body).encode(), headers)
+            answer = self._connection.getresponse()
+            content = answer.read()
+            if answer.status == 202:
+                self.accepted[json.loads(content)["id"]] = str(n)
+                return True
+        except (OSError, http.client.HTTPException, ValueError):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            time.sleep(0.02)
+        self.unanswered += asked
+        return False
+
+
+class Network:
+    """What the simulated network noted: each part that it was handed, in order."""
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+
+    def handed(self) -> Counter[Part]:
+        if not self._record.exists():
+            return Counter()
+        lines = [line.split() for line in self._record.read_text().splitlines()]
+        return Counter((int(line[0]), int(line[1])) for line in lines if len(line) == 3)
+
+    def wait_for_more(self) -> None:
+        """Until messages flow."""
+        size = self._size()
+        eventually(lambda: self._size() > size, 30)
+
+    def _size(self) -> int:
+        return self._record.stat().st_size if self._record.exists() else 0
+
+
+# Killing
+
+
+def writer_of(pid: int) -> int | None:
+    """The process that writes the SQLite file."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                if b"writer.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return child
+    return None
+
+
+def kill_all(program: Program) -> None:
+    program.kill9()
+
+
+def kill_main(program: Program) -> None:
+    """As one that is out of memory: the writer finishes what it has begun."""
+    writer = writer_of(program.pid)
+    os.kill(program.pid, signal.SIGKILL)
+    program.kill9()
+    if writer is not None:
+        eventually(lambda: gone(writer))
+
+
+def kill_writer(program: Program) -> None:
+    writer = writer_of(program.pid)
+    if writer is not None:
+        os.kill(writer, signal.SIGKILL)
+
+
+def kill_while_starting(program: Program, after: float) -> None:
+    """Start it, and kill it that much later, ready or not."""
+
+    def kill() -> None:
+        eventually(lambda: program._process)
+        time.sleep(after)
+        with contextlib.suppress(ProgramError, ProcessLookupError):
+            program.kill9()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with contextlib.suppress(ProgramError):
+        program.start()
+    killer.join()
+
+
+# What the store knows
+
+
+def settled_in_sqlite(folder: Path) -> set[Part]:
+    """Read from a copy: it is for the program to recover the file itself."""
+    with tempfile.TemporaryDirectory(prefix="columba-crash-") as copy:
+        for name in ("columba.db", "columba.db-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(folder / name, copy)
+        connection = apsw.Connection(str(Path(copy) / "columba.db"))
+        try:
+            return {(int(row[0]), int(row[1])) for row in connection.execute(SETTLED)}
+        finally:
+            connection.close()
+
+
+def settled_in_postgres(url: str) -> set[Part]:
+    async def read() -> set[Part]:
+        connection = await asyncpg.connect(url)
+        try:
+            return {(row[0], row[1]) for row in await connection.fetch(SETTLED)}
+        finally:
+            await connection.close()
+
+    return asyncio.run(read())
+
+
+# The whole
 
 
 def crash(store: str, kills: int, rate: float, seed: int, database: str | None = None) -> Report:
     drawn = random.Random(seed)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(Sink())
-        record = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="columba-crash-"))) / "network"
-        program = stack.enter_context(
-            Program(env={"COLUMBA_SANDBOX_RECORD": str(record), "COLUMBA_LOG_LEVEL": "warning"}, database=database)
-        )
+        network = Network(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="columba-crash-"))) / "network")
+        env = {"COLUMBA_SANDBOX_RECORD": str(network._record), "COLUMBA_LOG_LEVEL": "warning"}
+        program = stack.enter_context(Program(env=env, database=database))
         made = program.request("POST", "/v1/webhooks", {"url": sink.url + "/hook", "events": ["message.*"]})
         assert made.status == 201, made
-        rows: list[tuple[str, str]] = []
-        threads = 8
-        loads = [Load(program.port, program.test_key, rate / threads, rows, i, threads) for i in range(threads)]
-        for load in loads:
-            load.start()
-        windows: list[int] = []
-        before = 0
-        for _ in range(kills):
-            time.sleep(drawn.uniform(0.05, 1.5))
-            program.kill9()
-            time.sleep(drawn.uniform(0, 0.2))
-            program.start()
-            twice = sum(count - 1 for count in sent(record).values())
-            windows.append(twice - before)
-            before = twice
-        time.sleep(1)
+        loads = [
+            Load(program.port, program.test_key, rate / CONNECTIONS, n, CONNECTIONS, repeat=n % 3 == 0)
+            for n in range(CONNECTIONS)
+        ]
+        ways: dict[str, Callable[[Program], None]] = {"of all": kill_all, "of the main process": kill_main}
+        if database is None:
+            ways["of the writer"] = kill_writer
+        done: Counter[str] = Counter()
+        excuses: Counter[Part] = Counter()
+        on_the_wire: list[int] = []
+        with loading(loads):
+            up = Stopwatch()
+            for n in range(kills):
+                if n % 2 == 0:
+                    network.wait_for_more()
+                time.sleep(drawn.uniform(0.05, 1.5))
+                how = drawn.choice([*ways, "of all", "of all while starting"])
+                ways.get(how, kill_all)(program)
+                done[how] += 1
+                if how == "of the writer":
+                    continue
+                up.stop()
+                settled = settled_in_sqlite(program.data) if database is None else settled_in_postgres(database)
+                wire = set(network.handed()) - settled
+                on_the_wire.append(len(wire))
+                excuses.update(wire)
+                time.sleep(drawn.uniform(0, 0.2))
+                if how == "of all while starting":
+                    kill_while_starting(program, drawn.uniform(0.05, 0.8))
+                if program._process is None:
+                    program.start()
+                up.start()
+            network.wait_for_more()
+            time.sleep(1)
+            up.stop()
+        return judged(store, program, sink, network, loads, dict(done), up.seconds, on_the_wire, excuses)
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        self.seconds += time.monotonic() - self._since
+
+
+@contextlib.contextmanager
+def loading(loads: list[Load]) -> Iterator[None]:
+    for load in loads:
+        load.start()
+    try:
+        yield
+    finally:
         for load in loads:
             load.going = False
         for load in loads:
-            load.join(15)
-        accepted = {an_id for an_id, _ in rows}
-        codes = {an_id for an_id, kind in rows if kind == "otp"}
-        found: dict[str, str] = {}
+            load.join(30)
 
-        def settled() -> bool:
-            found.clear()
-            found.update(everything(program))
-            return all(found.get(an_id) in FINAL for an_id in accepted)
 
-        with contextlib.suppress(AssertionError):
-            eventually(settled, 90)
-        hooked: set[str] = set()
+def judged(
+    store: str,
+    program: Program,
+    sink: Sink,
+    network: Network,
+    loads: list[Load],
+    kills: dict[str, int],
+    seconds: float,
+    on_the_wire: list[int],
+    excuses: Counter[Part],
+) -> Report:
+    """Once all is quiet: what became of everything."""
+    accepted = {an_id: n for load in loads for an_id, n in load.accepted.items()}
+    found: dict[str, Any] = {}
 
-        def told() -> bool:
-            hooked.clear()
-            hooked.update(final_webhooks(sink))
-            return accepted <= hooked
+    def settled() -> bool:
+        found.clear()
+        found.update({each["id"]: each for each in everything(program, "/v1/messages")})
+        return set(accepted) <= set(found) and all(each["status"] in FINAL for each in found.values())
 
-        with contextlib.suppress(AssertionError):
-            eventually(told, 60)
-        copies = sent(record)
-        return Report(
-            store=store,
-            kills=kills,
-            accepted=len(accepted),
-            unanswered=sum(load.unanswered for load in loads),
-            final=sum(found.get(an_id) in FINAL for an_id in accepted),
-            lost=sorted(an_id for an_id in accepted if found.get(an_id) not in FINAL),
-            sent_twice=sum(count - 1 for count in copies.values()),
-            window=max(windows, default=0),
-            codes_sent_twice=sum(count > 1 for (an_id, _), count in copies.items() if shown(an_id) in codes),
-            webhooks_missing=len(accepted - hooked),
-            unknown=sum(found.get(an_id) == "unknown" for an_id in accepted),
-            statuses=dict(Counter(found.get(an_id, "missing") for an_id in accepted)),
+    with contextlib.suppress(AssertionError):
+        eventually(settled, 90, every=0.5)
+    told: dict[str, str] = {}
+    ends: dict[str, list[str]] = {}
+    for event in reversed(everything(program, "/v1/events")):
+        told[event["id"]] = event["type"]
+        if event["data"]["status"] in FINAL:
+            ends.setdefault(event["data"]["id"], []).append(event["data"]["status"])
+    with contextlib.suppress(AssertionError):
+        eventually(
+            lambda: set(told) <= {request.headers["webhook-id"] for request in list(sink.requests)}, 60, every=0.5
         )
+    hooked = {request.headers["webhook-id"] for request in list(sink.requests)}
+    handed = network.handed()
+    made = Counter(each["metadata"]["n"] for each in found.values())
+    known = {ids.read("msg", an_id): each for an_id, each in found.items()}
+    again = {part: count - 1 for part, count in handed.items() if count > 1}
+    return Report(
+        store=store,
+        kills=kills,
+        seconds=seconds,
+        accepted=len(accepted),
+        unanswered=sum(load.unanswered for load in loads),
+        final=sum(an_id in found and found[an_id]["status"] in FINAL for an_id in accepted),
+        lost=sorted(an_id for an_id in accepted if an_id not in found or found[an_id]["status"] not in FINAL),
+        half_done=sorted(
+            an_id for an_id, each in found.items() if an_id not in accepted and each["status"] not in FINAL
+        ),
+        made_twice=sorted(n for n, count in made.items() if count > 1),
+        told_twice=sorted(
+            an_id for an_id, statuses in ends.items() if len([each for each in statuses if each != "unknown"]) > 1
+            or statuses.count("unknown") > 1
+        ),
+        webhooks_missing=len(set(told) - hooked),
+        on_the_wire=on_the_wire,
+        sent_twice=sum(again.values()),
+        unexcused=sorted(part for part, count in again.items() if count > excuses[part]),
+        codes_sent_twice=sum(known[message_id]["class"] == "otp" for message_id, _ in again),
+        statuses=dict(Counter(found[an_id]["status"] if an_id in found else "missing" for an_id in accepted)),
+    )  # fmt: skip
 
 
-def shown(number: str) -> str:
-    from columba.core import ids
-
-    return ids.show("msg", int(number))
-
-
-def sent(record: Path) -> Counter[tuple[str, str]]:
-    """What the network noted: how often it was handed each part."""
-    copies: Counter[tuple[str, str]] = Counter()
-    if record.exists():
-        for line in record.read_text().splitlines():
-            an_id, n, _ = line.split()
-            copies[an_id, n] += 1
-    return copies
-
-
-def everything(program: Program) -> dict[str, str]:
-    """All messages and their statuses, by the API."""
-    found: dict[str, str] = {}
+def everything(program: Program, path: str) -> list[dict[str, Any]]:
+    """A list to its end."""
+    found: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        answer = program.request("GET", f"/v1/messages?limit=1000{cursor}")
+        answer = program.request("GET", f"{path}?limit=1000{cursor}")
         assert answer.status == 200, answer
-        found.update({each["id"]: each["status"] for each in answer.json["data"]})
+        found += answer.json["data"]
         if not answer.json["next_cursor"]:
             return found
         cursor = f"&cursor={answer.json['next_cursor']}"
-
-
-def final_webhooks(sink: Sink) -> set[str]:
-    found: set[str] = set()
-    for request in list(sink.requests):
-        event: dict[str, Any] = request.json
-        if event["data"]["status"] in FINAL:
-            found.add(event["data"]["id"])
-    return found
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ def test_json_that_is_no_object_is_refused(columba: Program, path: str, body: An
         # All at once
         ({"to": "12", "text": "\0", "class": 1, "more": 2}, {"to", "text", "class", "more"}),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: repr(sorted(value) if isinstance(value, set) else value)[:40],
 )
 def test_each_bad_field_of_a_message_is_named_and_no_other(columba: Program, fields: Json, named: set[str]) -> None:
     body = {"to": TO, "text": "Hello"} | fields

@@ -55,7 +55,8 @@ def test_a_full_disk_is_said_and_work_resumes_when_there_is_room(disk: Disk) -> 
         with Steady(columba) as load:
             load.goes_on()
             disk.fill()
-            problem = eventually(lambda: load.refusals and load.refusals[-1])
+            eventually(lambda: load.refusals)
+            problem = load.refusals[-1]
             refused(problem, 503, "store_unavailable")
             assert int(problem.headers["retry-after"]) >= 1
             eventually(lambda: columba.request("GET", "/readyz", key="").status == 503)
@@ -88,7 +89,7 @@ def test_a_disk_that_is_full_at_the_start_is_said(disk: Disk) -> None:
     disk.fill()
     program = Program(data=disk.folder / "data")
     with (
-        pytest.raises(AssertionError, match="(?s)not running.*(can't be written|can't be opened).*(space|full)"),
+        pytest.raises(AssertionError, match=r"(?s)not running.*(can't be written|can't be opened).*(space|full)"),
         program,
     ):
         pass

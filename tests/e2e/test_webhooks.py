@@ -305,5 +305,7 @@ def test_what_waits_is_sent_after_a_restart(columba: Program) -> None:
         sink.reply = Reply(200)
         columba.start()
         shown = eventually(lambda: deliveries(columba, endpoint=made["id"], status="delivered"))[0]
-        assert {request.json["data"]["id"] for request in sink.requests} == {sent}
-        assert {request.headers["webhook-id"] for request in sink.requests} == {shown["event"]}
+        ours = [request for request in sink.requests if request.json["data"]["id"] == sent]
+        assert len(ours) >= 2
+        assert shown["event"] in {request.headers["webhook-id"] for request in ours}
+        assert len({request.headers["webhook-id"] for request in ours}) == 1

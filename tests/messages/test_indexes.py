@@ -42,7 +42,7 @@ class Plans:
         given = values(statement)
         if not self.url:
             connection = apsw.Connection(str(self.folder / "columba.db"))
-            bindings = {**given, **({"1": "[[1]]"} if statement.columns else {})}
+            bindings = {**given, **({"batch": "[[1]]"} if statement.columns else {})}
             plan = "\n".join(
                 str(row[3]) for row in connection.execute(f"explain query plan {statement.sqlite}", bindings)
             )
