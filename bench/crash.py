@@ -40,11 +40,12 @@ import asyncpg
 from columba.core import ids
 from tests import engines
 from tests.keeper import gone
-from tests.program import Program, ProgramError, Sink, eventually
+from tests.program import OK, Program, ProgramError, Reply, Request, Sink, eventually
 
 FINAL = frozenset({"delivered", "undelivered", "failed", "expired", "canceled", "unknown"})
 SETTLED = "select message_id, n from parts where status >= 30"
 CONNECTIONS = 8
+CARRIER = {"latency_ms": 100, "receipt_ms": 200}  # slow enough that at each moment some are on the wire
 LONG = " that takes two parts" * 8
 Part = tuple[int, int]
 
@@ -142,6 +143,18 @@ class Load(threading.Thread):
             time.sleep(0.02)
         self.unanswered += asked
         return False
+
+
+class Hooks(Sink):
+    """Takes webhooks, and keeps of each no more than its id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+
+    def answer(self, request: Request) -> Reply:
+        self.ids.add(request.headers["webhook-id"])
+        return OK
 
 
 class Network:
@@ -246,14 +259,22 @@ def settled_in_postgres(url: str) -> set[Part]:
 def crash(store: str, kills: int, rate: float, seed: int, database: str | None = None) -> Report:
     drawn = random.Random(seed)
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(Sink())
-        network = Network(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="columba-crash-"))) / "network")
-        env = {"COLUMBA_SANDBOX_RECORD": str(network._record), "COLUMBA_LOG_LEVEL": "warning"}
+        sink = stack.enter_context(Hooks())
+        record = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="columba-crash-"))) / "network"
+        network = Network(record)
+        env = {"COLUMBA_SANDBOX_RECORD": str(record), "COLUMBA_LOG_LEVEL": "warning"}
         program = stack.enter_context(Program(env=env, database=database))
-        made = program.request("POST", "/v1/webhooks", {"url": sink.url + "/hook", "events": ["message.*"]})
-        assert made.status == 201, made
+        for path, body in (
+            ("webhooks", {"url": sink.url + "/hook", "events": ["message.*"]}),
+            (
+                "carriers",
+                {"name": "network", "kind": "sandbox", "lanes": 4, "config": CARRIER | {"record": str(record)}},
+            ),
+        ):
+            made = program.request("POST", f"/v1/{path}", body, key=program.live_key)
+            assert made.status == 201, made
         loads = [
-            Load(program.port, program.test_key, rate / CONNECTIONS, n, CONNECTIONS, repeat=n % 3 == 0)
+            Load(program.port, program.live_key, rate / CONNECTIONS, n, CONNECTIONS, repeat=n % 3 == 0)
             for n in range(CONNECTIONS)
         ]
         ways: dict[str, Callable[[Program], None]] = {"of all": kill_all, "of the main process": kill_main}
@@ -318,7 +339,7 @@ def loading(loads: list[Load]) -> Iterator[None]:
 def judged(
     store: str,
     program: Program,
-    sink: Sink,
+    sink: Hooks,
     network: Network,
     loads: list[Load],
     kills: dict[str, int],
@@ -344,10 +365,7 @@ def judged(
         if event["data"]["status"] in FINAL:
             ends.setdefault(event["data"]["id"], []).append(event["data"]["status"])
     with contextlib.suppress(AssertionError):
-        eventually(
-            lambda: set(told) <= {request.headers["webhook-id"] for request in list(sink.requests)}, 60, every=0.5
-        )
-    hooked = {request.headers["webhook-id"] for request in list(sink.requests)}
+        eventually(lambda: set(told) <= sink.ids, 60, every=0.5)
     handed = network.handed()
     made = Counter(each["metadata"]["n"] for each in found.values())
     known = {ids.read("msg", an_id): each for an_id, each in found.items()}
@@ -368,7 +386,7 @@ def judged(
             an_id for an_id, statuses in ends.items() if len([each for each in statuses if each != "unknown"]) > 1
             or statuses.count("unknown") > 1
         ),
-        webhooks_missing=len(set(told) - hooked),
+        webhooks_missing=len(set(told) - sink.ids),
         on_the_wire=on_the_wire,
         sent_twice=sum(again.values()),
         unexcused=sorted(part for part, count in again.items() if count > excuses[part]),
@@ -382,7 +400,7 @@ def everything(program: Program, path: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        answer = program.request("GET", f"{path}?limit=1000{cursor}")
+        answer = program.request("GET", f"{path}?limit=1000{cursor}", key=program.live_key)
         assert answer.status == 200, answer
         found += answer.json["data"]
         if not answer.json["next_cursor"]:

@@ -66,7 +66,8 @@ where e.subject = :subject and e.id < :before
 -- end
 order by e.id desc limit :most
 
--- SQLite keeps the order of a cross join: each event by its id, however many the account has.
+-- Each by its id, however many the account has: SQLite keeps the order of a cross join, and the sums keep PostgreSQL from
+-- the account's index.
 -- name: shown
 -- rows: id int
 select e.id, e.type, e.at, e.data, e.subject,
@@ -74,7 +75,7 @@ select e.id, e.type, e.at, e.data, e.subject,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
 from {rows} r cross join events e
 left join messages m on m.id = e.subject left join bodies b on b.message_id = m.id
-where e.id = r.id and e.account_id = :account_id and e.mode = :mode
+where e.id = r.id and e.account_id + 0 = :account_id and e.mode + 0 = :mode
 order by e.id desc
 
 -- Whether the counter of transactions is behind what events have: the database was restored into another server.

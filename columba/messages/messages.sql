@@ -67,13 +67,14 @@ where m.account_id = :account_id and m.mode = :mode and m.status = :value and m.
   and m.id >= :after and m.id < :before
 order by m.id desc limit :most
 
--- Of these ids, the messages that are wanted. SQLite keeps the order of a cross join: the rows once, each message by its id.
+-- Of these ids, the messages that are wanted. Each by its id, however many the account has: SQLite keeps the order of a
+-- cross join, and the sums keep PostgreSQL from the account's index.
 -- name: sift
 -- rows: id int
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding,
   m.segments, m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
 from {rows} r cross join messages m cross join bodies b
-where m.id = r.id and b.message_id = m.id and m.account_id = :account_id and m.mode = :mode
+where m.id = r.id and b.message_id = m.id and m.account_id + 0 = :account_id and m.mode + 0 = :mode
   and (m.status = :status or :status = 0)
   and (m.direction = :direction or :direction < 0)
   and (m.to_addr = :to_addr or :to_addr = '')

@@ -27,6 +27,7 @@ _LOST = (
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 OLDEST = 140_000
 _LOCK = 0x436F6C75  # advisory lock for migrations: "Colu"
@@ -38,6 +39,14 @@ PLANNER = {
     "enable_mergejoin": "off",
     "jit": "off",
     "application_name": "columba",
+}
+
+WRITER = {
+    "plan_cache_mode": "force_generic_plan",
+    "synchronous_commit": "on",
+    # A process that is held up in the middle of a transaction has locks on its lanes: they must not keep others from
+    # taking the lanes over.
+    "idle_in_transaction_session_timeout": "2000",
 }
 
 
@@ -88,7 +97,7 @@ class _Writer:
             try:
                 self._connection = await asyncpg.connect(
                     self._url,
-                    server_settings=PLANNER | {"plan_cache_mode": "force_generic_plan", "synchronous_commit": "on"},
+                    server_settings=PLANNER | WRITER,
                     timeout=5,
                     command_timeout=60,
                     statement_cache_size=500,
