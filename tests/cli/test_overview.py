@@ -27,7 +27,7 @@ def test_the_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_is_there_with_the_help_that_the_overview_gives(name: str) -> None:
-    context = click.Context(columba)
+    context = click.Context(columba, **columba.context_settings)
     command = columba.get_command(context, name)
     assert command is not None
     assert command.help is not None

@@ -116,7 +116,7 @@ def test_commands_that_are_named_exist(a_page: Page) -> None:
     spans = [word for word in a_page.codes if word.startswith("columba ")]
     for words in [each for text in (*texts, *spans) for each in commands(text)]:
         command: click.Command = columba
-        context = click.Context(columba)
+        context = click.Context(columba, **columba.context_settings)
         for word in words:
             if not isinstance(command, click.Group) or not word.isalpha():
                 break
