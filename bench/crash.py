@@ -12,7 +12,7 @@ final status. *Half done* is one that nobody was answered for and that is there 
 one whose request was repeated with its Idempotency-Key and did it again. The network itself counts what it is handed: it
 notes each part in a file before it answers, and the file outlives the program. Just after each kill the store is read for
 what it knows of; a part that the network was handed and the store doesn't know of was *on the wire*. Only such a part may
-go out again, once for each such kill, and one-time codes never, whatever happens: *unexcused* are those that did. Every
+go out again, once for each such kill: all others that did are *unexcused*. One-time codes never do, whatever happens. Every
 event must have come as a webhook, and each message has one final event.
 """
 
@@ -47,6 +47,7 @@ SETTLED = "select message_id, n from parts where status >= 30"
 CONNECTIONS = 8
 CARRIER = {"latency_ms": 100, "receipt_ms": 200}  # slow enough that at each moment some are on the wire
 LONG = " that takes two parts" * 8
+ALL, MAIN, STARTING, WRITER = "of all", "of the main process", "of all while starting", "of the writer"
 Part = tuple[int, int]
 
 
@@ -109,6 +110,12 @@ class Load(threading.Thread):
             n, self._n = self._n, self._n + self._step
             while not self._send(n) and self._repeat:
                 time.sleep(0.02)
+        self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _send(self, n: int) -> bool:
         """Is there an answer?"""
@@ -137,9 +144,7 @@ class Load(threading.Thread):
                 self.accepted[json.loads(content)["id"]] = str(n)
                 return True
         except (OSError, http.client.HTTPException, ValueError):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self._close()
             time.sleep(0.02)
         self.unanswered += asked
         return False
@@ -216,7 +221,7 @@ def kill_while_starting(program: Program, after: float) -> None:
     def kill() -> None:
         eventually(lambda: program._process)
         time.sleep(after)
-        with contextlib.suppress(ProgramError, ProcessLookupError):
+        with contextlib.suppress(ProgramError):  # it has ended by itself
             program.kill9()
 
     killer = threading.Thread(target=kill)
@@ -256,7 +261,29 @@ def settled_in_postgres(url: str) -> set[Part]:
 # The whole
 
 
+class Watch:
+    """What goes out, and may. Looks just after each kill, and once at the end."""
+
+    def __init__(self, network: Network, settled: Callable[[], set[Part]]) -> None:
+        self.on_the_wire: list[int] = []  # at each kill
+        self.unexcused: set[Part] = set()
+        self._network, self._settled = network, settled
+        self._excused: dict[Part, int] = {}  # how often it had gone out when a kill took the answer
+
+    def killed(self) -> None:
+        settled, handed = self._settled(), self.look()
+        wire = {part: count for part, count in handed.items() if part not in settled}
+        self._excused.update(wire)
+        self.on_the_wire.append(len(wire))
+
+    def look(self) -> Counter[Part]:
+        handed = self._network.handed()
+        self.unexcused |= {part for part, count in handed.items() if count > self._excused.get(part, 0) + 1}
+        return handed
+
+
 def crash(store: str, kills: int, rate: float, seed: int, database: str | None = None) -> Report:
+    """`database` is a PostgreSQL URL; without it the store is SQLite."""
     drawn = random.Random(seed)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(Hooks())
@@ -277,38 +304,32 @@ def crash(store: str, kills: int, rate: float, seed: int, database: str | None =
             Load(program.port, program.live_key, rate / CONNECTIONS, n, CONNECTIONS, repeat=n % 3 == 0)
             for n in range(CONNECTIONS)
         ]
-        ways: dict[str, Callable[[Program], None]] = {"of all": kill_all, "of the main process": kill_main}
-        if database is None:
-            ways["of the writer"] = kill_writer
+        watch = Watch(network, lambda: settled_in_postgres(database) if database else settled_in_sqlite(program.data))
         done: Counter[str] = Counter()
-        excuses: Counter[Part] = Counter()
-        on_the_wire: list[int] = []
         with loading(loads):
             up = Stopwatch()
             for n in range(kills):
                 if n % 2 == 0:
                     network.wait_for_more()
                 time.sleep(drawn.uniform(0.05, 1.5))
-                how = drawn.choice([*ways, "of all", "of all while starting"])
-                ways.get(how, kill_all)(program)
+                how = drawn.choice([ALL, ALL, MAIN, STARTING, *([] if database else [WRITER])])
                 done[how] += 1
-                if how == "of the writer":
+                if how == WRITER:
+                    kill_writer(program)
                     continue
+                (kill_main if how == MAIN else kill_all)(program)
                 up.stop()
-                settled = settled_in_sqlite(program.data) if database is None else settled_in_postgres(database)
-                wire = set(network.handed()) - settled
-                on_the_wire.append(len(wire))
-                excuses.update(wire)
+                watch.killed()
                 time.sleep(drawn.uniform(0, 0.2))
-                if how == "of all while starting":
+                if how == STARTING:
                     kill_while_starting(program, drawn.uniform(0.05, 0.8))
-                if program._process is None:
-                    program.start()
+                    watch.killed()
+                program.start()
                 up.start()
             network.wait_for_more()
             time.sleep(1)
             up.stop()
-        return judged(store, program, sink, network, loads, dict(done), up.seconds, on_the_wire, excuses)
+        return judged(store, program, sink, watch, loads, dict(done), up.seconds)
 
 
 class Stopwatch:
@@ -340,12 +361,10 @@ def judged(
     store: str,
     program: Program,
     sink: Hooks,
-    network: Network,
+    watch: Watch,
     loads: list[Load],
     kills: dict[str, int],
     seconds: float,
-    on_the_wire: list[int],
-    excuses: Counter[Part],
 ) -> Report:
     """Once all is quiet: what became of everything."""
     accepted = {an_id: n for load in loads for an_id, n in load.accepted.items()}
@@ -353,20 +372,20 @@ def judged(
 
     def settled() -> bool:
         found.clear()
-        found.update({each["id"]: each for each in everything(program, "/v1/messages")})
+        found.update({each["id"]: each for each in everything(program, "/v1/messages?")})
         return set(accepted) <= set(found) and all(each["status"] in FINAL for each in found.values())
 
     with contextlib.suppress(AssertionError):
         eventually(settled, 90, every=0.5)
     told: dict[str, str] = {}
     ends: dict[str, list[str]] = {}
-    for event in reversed(everything(program, "/v1/events")):
+    for event in reversed(everything(program, "/v1/events?type=message.*&")):
         told[event["id"]] = event["type"]
         if event["data"]["status"] in FINAL:
             ends.setdefault(event["data"]["id"], []).append(event["data"]["status"])
     with contextlib.suppress(AssertionError):
         eventually(lambda: set(told) <= sink.ids, 60, every=0.5)
-    handed = network.handed()
+    handed = watch.look()
     made = Counter(each["metadata"]["n"] for each in found.values())
     known = {ids.read("msg", an_id): each for an_id, each in found.items()}
     again = {part: count - 1 for part, count in handed.items() if count > 1}
@@ -387,20 +406,20 @@ def judged(
             or statuses.count("unknown") > 1
         ),
         webhooks_missing=len(set(told) - sink.ids),
-        on_the_wire=on_the_wire,
+        on_the_wire=watch.on_the_wire,
         sent_twice=sum(again.values()),
-        unexcused=sorted(part for part, count in again.items() if count > excuses[part]),
+        unexcused=sorted(watch.unexcused),
         codes_sent_twice=sum(known[message_id]["class"] == "otp" for message_id, _ in again),
         statuses=dict(Counter(found[an_id]["status"] if an_id in found else "missing" for an_id in accepted)),
     )  # fmt: skip
 
 
 def everything(program: Program, path: str) -> list[dict[str, Any]]:
-    """A list to its end."""
+    """A list to its end; the path has its `?`."""
     found: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        answer = program.request("GET", f"{path}?limit=1000{cursor}", key=program.live_key)
+        answer = program.request("GET", f"{path}limit=1000{cursor}", key=program.live_key)
         assert answer.status == 200, answer
         found += answer.json["data"]
         if not answer.json["next_cursor"]:
