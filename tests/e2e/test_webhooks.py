@@ -26,7 +26,9 @@ def hook(columba: Program, url: str, *events: str, **fields: Any) -> Json:
 
 @pytest.fixture(autouse=True)
 def _tidy(columba: Program) -> Iterator[None]:
-    """No test's endpoints are there for the next."""
+    """No test's endpoints are there for the next, and nothing of what went before is still on its way."""
+    for name in ("queued", "sent"):
+        eventually(lambda name=name: not everything(columba, f"/v1/messages?status={name}"))  # type: ignore[misc]
     yield
     for each in everything(columba, "/v1/webhooks"):
         columba.request("DELETE", f"/v1/webhooks/{each['id']}")
