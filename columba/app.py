@@ -22,15 +22,16 @@ from columba.carriers import connect
 from columba.carriers.sandbox import Config as SandboxConfig
 from columba.carriers.sandbox import recording as sandbox_recording
 from columba.core import events
-from columba.core.accept import Accept, router
+from columba.core.accept import Accept, Gate, StoreGate, router
 from columba.core.contract import Carrier
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
+from columba.core.inbound import Follower
 from columba.core.lanes import Lanes, join
 from columba.core.model import TYPES
 from columba.core.overdue import Overdue
 from columba.core.receive import Receive as ReceivePath
-from columba.core.sending import Sending
+from columba.core.sending import Look, Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
 from columba.doors.smpp.handing import Handing
@@ -119,9 +120,11 @@ class App:
             sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None)),
         )
 
-        # The main path: gates and followers in their order.
-        gates = (urls.gate(self.policy), sandbox.gate)
-        followers = ()
+        # The main path: who joins it, each in their order.
+        gates: list[Gate] = [urls.gate(self.policy), sandbox.gate]
+        store_gates: list[StoreGate] = []
+        looks: list[Look] = []
+        followers: list[Follower] = []
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
             self.store,
@@ -133,6 +136,7 @@ class App:
             self.receive,
             self.publisher,
             self.egress.reach,
+            looks,
         )
         self.delivering = Delivering(
             self.store, self.ids, clock, random.random, self.endpoints, self.egress, self.publisher
@@ -143,7 +147,15 @@ class App:
         self.sending.lanes_of = self.delivering.lanes_of = self.handing.lanes_of = self.lanes
         self.delivering.latency = self.metrics.webhook
         self.accept = Accept(
-            self.store, self.ids, clock, self.lanes, self.publisher, router(self.carriers), gates, self._callback
+            self.store,
+            self.ids,
+            clock,
+            self.lanes,
+            self.publisher,
+            router(self.carriers),
+            gates,
+            store_gates,
+            self._callback,
         )
         self.states = States(self.store, self.sending)
         emptying = Emptying(self.store, self.ids, clock, self.publisher, self.sending, self.carriers)

@@ -8,7 +8,7 @@ steps. Fails with a Refusal for one message, never for its neighbours; with Stor
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -20,7 +20,7 @@ from columba.core.lanes import Lanes
 from columba.core.model import Event, Extra, Message
 from columba.errors import FieldError, Refusal
 from columba.numbers import NumberError, normalise, sender
-from columba.store import Results, Step, Store, StoreUnavailable, plan
+from columba.store import Results, Row, Statement, Step, Store, StoreUnavailable, plan
 from columba.text import check, encoding_of, segments_of, smart
 
 SQL = events.SQL
@@ -33,6 +33,39 @@ BACKLOG = 200_000  # rows waiting for the store; beyond it the edge says 503
 
 Gate = Callable[[Message], Refusal | None]
 Route = Callable[[Message], int | Refusal]
+# More steps for the plan that accepts: the messages, and the place of the step that keeps them.
+Also = Callable[[Sequence[Message], int], Sequence[Step]]
+
+
+class StoreGate(Protocol):
+    """A gate that only the store can answer, inside the accepting transaction, and what it writes of what is kept.
+
+    `refuses` runs with the rows of `row`, which begin with `ref`, and gives (ref, message id, code) of those that it
+    refuses. `keeps` runs with the rows of `kept`, which begin with the message's id, for the messages that are kept.
+    """
+
+    @property
+    def refuses(self) -> Statement: ...
+    @property
+    def keeps(self) -> Statement | None: ...
+    def row(self, ref: int, message: Message) -> Row | None: ...
+    def kept(self, message: Message) -> Row | None: ...
+    def refusal(self, message: Message, code: str) -> Refusal: ...
+
+
+class _Kept(NamedTuple):
+    """What a plan came to: the claims taken, the messages kept, and for those refused the gate and its code."""
+
+    claimed: set[int]
+    there: set[int]
+    refused: Mapping[int, tuple[StoreGate, str]]
+
+    def refusal(self, message: Message) -> Refusal:
+        gate, code = self.refused[message.id]
+        return gate.refusal(message, code)
+
+
+_NONE_REFUSED: Mapping[int, tuple[StoreGate, str]] = {}
 
 
 class Submission(msgspec.Struct, gc=False):
@@ -133,8 +166,8 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
     return Examined(to, sent_from, text, encoding, segments, due, problems)
 
 
-class _Told(asyncio.Future[set[int]]):
-    """Which messages were kept, for all who wait for the same plan: one that is canceled must not cancel the others."""
+class _Told(asyncio.Future[_Kept]):
+    """What became of messages, for all who wait for the same plan: one that is canceled must not cancel the others."""
 
     def cancel(self, msg: Any = None) -> bool:
         return False
@@ -154,6 +187,7 @@ class Accept:
         publisher: events.Publisher,
         route: Route,
         gates: Sequence[Gate] = (),
+        store_gates: Sequence[StoreGate] = (),
         callbacks: Callable[[int, int, str], "int | Awaitable[int]"] | None = None,
     ) -> None:
         self.accepted = 0
@@ -165,8 +199,9 @@ class Accept:
         self._publisher = publisher
         self._route = route
         self._gates = gates
+        self._store_gates = store_gates
         self._callbacks = callbacks
-        self._asked_last: tuple[Results, set[int], set[int]] = ([], set(), set())
+        self._asked_last: tuple[Results, _Kept] = ([], _Kept(set(), set(), _NONE_REFUSED))
         self._loop = asyncio.get_running_loop()
         self._together: list[Message] = []
         self._told: _Told | None = None
@@ -224,8 +259,14 @@ class Accept:
             told = self._told = _Told(loop=self._loop)
             self._loop.call_soon(self._go)
         self._together.append(message)
-        if message.id not in await told:
-            raise Refusal("internal")
+        kept = await told
+        if message.id not in kept.there:
+            if message.id in kept.refused:
+                refusal = kept.refusal(message)
+                self._count((refusal,))
+                raise refusal
+            if asked.id is None:  # else it was accepted before
+                raise Refusal("internal")
         return message
 
     def _go(self) -> None:
@@ -243,25 +284,28 @@ class Accept:
             told.fail(error)
         except Exception as error:  # one of them is to blame, and the others are not to suffer for it
             log.error("accept.together_failed", error=str(error))
-            kept: set[int] = set()
+            kept, refused = set[int](), dict[int, tuple[StoreGate, str]]()
             for message in messages:
                 with contextlib.suppress(Exception):
-                    kept |= await self._keep((message,))
-            told.set_result(kept)
+                    alone = await self._keep((message,))
+                    kept |= alone.there
+                    refused.update(alone.refused)
+            told.set_result(_Kept(set(), kept, refused))
         else:
             told.set_result(there)
 
-    async def _keep(self, messages: Sequence[Message]) -> set[int]:
-        """Commit messages that stand for themselves, and send them on their way; the ids of those that were kept."""
+    async def _keep(self, messages: Sequence[Message]) -> _Kept:
+        """Commit messages that stand for themselves, and send those that are kept on their way."""
         steps, happened = self._steps(messages)
         results = await self._store.commit(plan(*steps), apart=True)
-        _, there = self._returned(results, 0)
-        if not all(message.id in there for message in messages):
-            messages = [message for message in messages if message.id in there]
+        first = len(self._store_gates)
+        kept = self._returned(results, first, False)
+        if not all(message.id in kept.there for message in messages):
+            messages = [message for message in messages if message.id in kept.there]
         self.accepted += len(messages)
         self._hand_over(messages)
-        self._publisher.published(results[4], happened)
-        return there
+        self._publisher.published(results[first + 4], happened)
+        return kept
 
     async def __call__(
         self,
@@ -270,6 +314,7 @@ class Accept:
         *,
         batch_id: int | None = None,
         idempotency: Idempotency | None = None,
+        also: Also | None = None,
     ) -> list[Message | Refusal]:
         """Accept what can be accepted; durable when it returns. Answers in the order asked."""
         if self._store.backlog > BACKLOG:
@@ -281,57 +326,77 @@ class Accept:
             if url is not None and self._callbacks is not None:
                 found = self._callbacks(message.account_id, message.mode, url)
                 message.callback = found if isinstance(found, int) else await found
-        if not messages and idempotency is None:
-            self._count(prepared)
-            return prepared
-        claim: tuple[int, Step] | None = None
-        if idempotency is not None:
-            gate = batch_id if batch_id is not None else messages[0].id if messages else self._ids()
-            row = (
-                gate, caller.account_id, caller.mode, idempotency.key, idempotency.body_hash, 202,
-                idempotency.answer(prepared), self._clock(),
-            )  # fmt: skip
-            claim = (gate, Step(SQL["claim_idempotency"], [row]))
-        steps, happened = self._steps(messages, claim)
-        results = await self._store.commit(plan(*steps), apart=True)
-        first = 1 if claim is not None else 0
-        # What came back may be that of many callers: only our own ids count.
-        claimed, there = self._returned(results, first)
-        if claim is not None and claim[0] not in claimed:
-            raise Repeated
-        if not all(message.id in there for message in messages):
-            prepared = [
-                each if isinstance(each, Refusal) or each.id in there else Refusal("internal") for each in prepared
-            ]
-            messages = [each for each in messages if each.id in there]
+        first = len(self._store_gates) + (1 if idempotency is not None else 0)
+        while messages or idempotency is not None:
+            claim: tuple[int, Step] | None = None
+            if idempotency is not None:
+                ref = batch_id if batch_id is not None else messages[0].id if messages else self._ids()
+                row = (
+                    ref, caller.account_id, caller.mode, idempotency.key, idempotency.body_hash, 202,
+                    idempotency.answer(prepared), self._clock(),
+                )  # fmt: skip
+                claim = (ref, Step(SQL["claim_idempotency"], [row], missing=self._before))
+            steps, happened = self._steps(messages, claim, also)
+            results = await self._store.commit(plan(*steps), apart=True)
+            # What came back may be that of many callers: only our own ids count.
+            kept = self._returned(results, first, claim is not None)
+            if kept.refused:
+                was = len(messages)
+                prepared = [
+                    kept.refusal(each) if isinstance(each, Message) and each.id in kept.refused else each
+                    for each in prepared
+                ]
+                messages = [each for each in messages if each.id not in kept.refused]
+                if claim is not None and len(messages) < was:
+                    continue  # nothing was kept: the answer that goes with the key is another one
+            if claim is not None and claim[0] not in kept.claimed:
+                raise Repeated
+            if not all(message.id in kept.there for message in messages):
+                given = {each.id for each in asked if each.id is not None}  # they were accepted before
+                prepared = [
+                    each if isinstance(each, Refusal) or each.id in kept.there or each.id in given
+                    else Refusal("internal")
+                    for each in prepared
+                ]  # fmt: skip
+                messages = [each for each in messages if each.id in kept.there]
+            self._hand_over(messages)
+            self._publisher.published(results[first + 4], happened)
+            break
         self._count(prepared)
-        self._hand_over(messages)
-        self._publisher.published(results[first + 4], happened)
         return prepared
 
-    def _returned(self, results: Results, first: int) -> tuple[set[int], set[int]]:
-        """The claims and the messages that were kept. Callers whose plans were merged ask in turn, all for the same."""
+    @property
+    def _before(self) -> tuple[int, ...] | None:
+        """The places of the steps that refuse."""
+        return tuple(range(len(self._store_gates))) or None
+
+    def _returned(self, results: Results, first: int, claims: bool) -> _Kept:
+        """What a plan came to. Callers whose plans were merged ask in turn, all for the same."""
         if self._asked_last[0] is not results:
-            claimed = {row[0] for row in results[0]} if first else set()
-            self._asked_last = (results, claimed, {row[0] for row in results[first]})
-        return self._asked_last[1:]
+            refused = _NONE_REFUSED
+            for place, gate in enumerate(self._store_gates):
+                if results[place]:
+                    refused = {**refused, **{row[1]: (gate, row[2]) for row in results[place]}}
+            claimed = {row[0] for row in results[first - 1]} if claims else set()
+            self._asked_last = (results, _Kept(claimed, {row[0] for row in results[first]}, refused))
+        return self._asked_last[1]
 
     def _steps(
-        self, messages: Sequence[Message], claim: tuple[int, Step] | None = None
+        self, messages: Sequence[Message], claim: tuple[int, Step] | None = None, also: Also | None = None
     ) -> tuple[Sequence[Step], dict[int, Event]]:
-        """The plan's steps. `claim` comes first, and nothing is kept without it."""
+        """The plan's steps: what the store refuses, `claim`, without which nothing is kept, and what is kept."""
         rows: list[Any] = []
         bodies: list[Any] = []
         tags: list[Any] = []
         made: list[Any] = []
         happened: dict[int, Event] = {}
-        gate = 0 if claim is None else claim[0]
+        ref = 0 if claim is None else claim[0]
         for m in messages:
             an_event = self._ids()
             event = Event(an_event, m.account_id, m.mode, m.status, m.id, m.updated_at, None, m)
             rows.append(
                 (
-                    gate or m.id, m.id, m.account_id, m.mode, m.direction, m.status, m.klass, m.lane, m.to, m.sender,
+                    ref or m.id, m.id, m.account_id, m.mode, m.direction, m.status, m.klass, m.lane, m.to, m.sender,
                     m.encoding, m.segments, m.due_at, m.expires_at, m.updated_at, an_event, m.batch_id, m.callback,
                 )
             )  # fmt: skip
@@ -341,14 +406,24 @@ class Accept:
                 tags += [(m.id, m.account_id, m.mode, tag) for tag in extra.tags]
             made.append((m.id, an_event, m.account_id, m.mode, m.status, m.updated_at, None, m.callback))
             happened[an_event] = event
-        first = 0 if claim is None else 1
-        steps = (
+        gates = self._store_gates
+        first = len(gates) if claim is None else len(gates) + 1
+        steps = [
+            *(_asking(gate, ref, messages, place) for place, gate in enumerate(gates)),
             *(() if claim is None else (claim[1],)),
-            Step(SQL["insert_messages"], rows, given=0 if claim else None),
+            Step(SQL["insert_messages"], rows, given=first - 1)
+            if claim is not None
+            else Step(SQL["insert_messages"], rows, missing=self._before),
             Step(SQL["insert_bodies"], bodies, given=first),
             Step(SQL["insert_tags"], tags, given=first),
             *events.steps(made, first + 3, given=first),
-        )
+        ]
+        for gate in gates:
+            if gate.keeps is not None:
+                kept = [row for message in messages if (row := gate.kept(message)) is not None]
+                steps.append(Step(gate.keeps, kept, given=first))
+        if also is not None:
+            steps += also(messages, first)
         return steps, happened
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
@@ -376,6 +451,12 @@ class Accept:
                 self.refused[code] = self.refused.get(code, 0) + 1
             else:
                 self.accepted += 1
+
+
+def _asking(gate: StoreGate, ref: int, messages: Sequence[Message], place: int) -> Step:
+    """The step that refuses: with what the gates before it have not."""
+    rows = [row for message in messages if (row := gate.row(ref or message.id, message)) is not None]
+    return Step(gate.refuses, rows, missing=tuple(range(place)) or None)
 
 
 def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:

@@ -54,7 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     sent: the carrier has it, under `id`. failed: it never will. retry: not now (its trouble). throttled: not so fast.
     reroute: not this carrier, perhaps another. unsent: it did not leave us. unknown: it left, and no answer came.
     `match` is what receipts call it, where that is not `id`. `final`: an unknown one stays so, no other copy is sent.
-    `alone`: it was throttled for its own sake, the lane may go on as fast as before.
+    `alone`: it was throttled for its own sake, the lane may go on as fast as before. `wait_ms`: not to be tried again
+    before that, where somebody said so.
     """
 
     kind: OutcomeKind
@@ -64,6 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     match: str | None = None
     final: bool = False
     alone: bool = False
+    wait_ms: int = 0
 
 
 class Receipt(NamedTuple):

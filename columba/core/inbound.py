@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 import msgspec
 
@@ -20,7 +20,7 @@ from columba.core.contract import Carrier, Inbound
 from columba.core.ids import Ids
 from columba.core.model import Extra, Message
 from columba.numbers import NumberError, normalise
-from columba.store import Row, Step, Store, plan, statements
+from columba.store import Results, Row, Step, Store, plan, statements
 from columba.text import Decoded, encoding_of, join, segments_of
 
 CORE = events.SQL
@@ -29,10 +29,35 @@ GAP = "[...]"  # what stands for missing parts
 KEPT_MS = 900_000  # how long a part is known after the last could have come
 MOST = 200  # texts that are given up at once
 
-Follower = Callable[[Sequence[Message]], Sequence[Step]]
+RECORDED = 0  # the place of the step that says which of them are recorded
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Decoded).decode
+
+
+class Heard(msgspec.Struct):
+    """A text as followers see it, each with what those before it noticed.
+
+    keyword: one that stood for something (`stop`, `help`). handled: it has had its answer, rules leave it alone.
+    """
+
+    message: Message
+    carrier: int
+    keyword: str | None = None
+    handled: bool = False
+    noticed: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Follower(Protocol):
+    """Who adds to the transaction in which texts are recorded.
+
+    `at` is the place of the first of its steps in the plan; `given=RECORDED` holds a step, whose rows begin with the
+    message's id, to texts that are new. `published` is called after the commit with those that were recorded; results
+    may be those of many callers.
+    """
+
+    def steps(self, heard: Sequence[Heard], at: int) -> Sequence[Step]: ...
+    def published(self, results: Results, at: int, recorded: Sequence[Heard]) -> None: ...
 
 
 class Text(NamedTuple):
@@ -131,22 +156,30 @@ class Inbox:
             happened[event.id] = event
         claimed = {an_id for text in texts for an_id in text.fragments}
         self._joining |= claimed
+        steps = [
+            Step(SQL["insert_inbound"], rows),
+            Step(CORE["insert_bodies"], bodies, given=RECORDED),
+            Step(CORE["insert_parts"], parts, given=RECORDED),
+            *events.steps(made, 3, given=RECORDED),
+            Step(SQL["join_fragments"], joined, given=RECORDED),
+        ]
+        heard = [Heard(message, message.lane) for message in messages.values()]
+        places = []
+        for follower in self._followers:
+            places.append(len(steps))
+            steps += follower.steps(heard, len(steps))
         try:
-            results = await self._store.commit(
-                plan(
-                    Step(SQL["insert_inbound"], rows),
-                    Step(CORE["insert_bodies"], bodies, given=0),
-                    Step(CORE["insert_parts"], parts, given=0),
-                    *events.steps(made, 3, given=0),
-                    Step(SQL["join_fragments"], joined, given=0),
-                    *(step for follow in self._followers for step in follow([*messages.values()])),
-                )
-            )
+            results = await self._store.commit(plan(*steps))
         finally:
             self._joining -= claimed
-        recorded = [messages[row[0]] for row in results[0] if row[0] in messages]
+        there = {row[0] for row in results[RECORDED]}
+        recorded = [message for message in messages.values() if message.id in there]
         self.received += len(recorded)
         self._publisher.published(results[4], happened)
+        if recorded:
+            new = [each for each in heard if each.message.id in there]
+            for follower, at in zip(self._followers, places, strict=True):
+                follower.published(results, at, new)
         return recorded
 
     # Parts

@@ -36,6 +36,9 @@ CLOSED = -1  # the revision of a lane without a session: what waits on it can on
 CLOSE_S = 10.0
 MOST_EXPIRED = 2_000  # at once
 
+# A last look at a message before it goes to the wire, from memory: `failed` ends it, `unsent` puts it off for `wait_ms`.
+Look = Callable[[Message], Outcome | None]
+
 log = structlog.get_logger()
 
 
@@ -88,8 +91,10 @@ class Sending:
         receive: Any,
         publisher: events.Publisher,
         reach: Callable[[str], Awaitable[str]] = anywhere,
+        looks: Sequence[Look] = (),
     ) -> None:
         self._reach = reach
+        self._looks = looks
         self.lanes_of: Lanes | None = None
         self._store = store
         self._ids = ids
@@ -241,6 +246,9 @@ class Sending:
                 flight.outcomes.append((0, Outcome("unknown", None, "no_answer")))
                 flight.marked = True
                 self._land(lane, flight)
+            elif self._looks and (stopped := self._look(message)) is not None:
+                flight.outcomes.append((0, stopped))
+                self._land(lane, flight)
             else:
                 self._parts(message, flight, carrier.cut, parts if not self._marks(message, carrier) else None)
                 if not flight.left:  # all of it had gone already
@@ -263,6 +271,13 @@ class Sending:
             self._hand_over(session, parts, done)
         if to_mark:
             lane._lanes.spawn(self._mark_then_send(lane, carrier.id, session, to_mark, done))
+
+    def _look(self, message: Message) -> Outcome | None:
+        for look in self._looks:
+            outcome = look(message)
+            if outcome is not None:
+                return outcome
+        return None
 
     @staticmethod
     def _hand_over(session: Session, parts: list[Part], done: Callable[[Part, Outcome], None]) -> None:
@@ -389,7 +404,7 @@ class Sending:
             if message.attempts + 1 >= MAX_ATTEMPTS:
                 return Verdict(status.FAILED, message.due_at, worst.error or "carrier_unavailable", worst.code)
             wait = min(RETRY_MOST_MS, RETRY_FIRST_MS << min(message.attempts, 12))
-        due = now + int(wait * (0.8 + 0.4 * self._random()))
+        due = now + max(int(wait * (0.8 + 0.4 * self._random())), worst.wait_ms)
         if message.expires_at:
             due = min(due, message.expires_at)  # it ends there, on time
         return Verdict(0, due, worst.error, worst.code)

@@ -4,7 +4,7 @@ A plan is an ordered list of steps, each a named statement and its rows. The sto
 is known by the first column of its rows. A later step may be held to an earlier one without a way back to its caller:
 
 - `given=k`: only rows whose first column came back from step k,
-- `missing=k`: only rows whose first column did not,
+- `missing=k`, or several of them: only rows whose first column came back from none,
 - `feed=k`: the rows *are* what step k returned.
 
 A step without rows is skipped. Plans of the same shape that wait at the same moment are merged: one transaction, one
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     statement: Statement
     rows: Sequence[Row] = ()
     given: int | None = None
-    missing: int | None = None
+    missing: int | tuple[int, ...] | None = None
     feed: int | None = None
 
 
@@ -69,8 +69,10 @@ def rows_for(step: Step, results: Results) -> Sequence[Row]:
         there = {row[0] for row in results[step.given]}
         rows = [row for row in rows if row[0] in there]
     if step.missing is not None and rows:
-        there = {row[0] for row in results[step.missing]}
-        rows = [row for row in rows if row[0] not in there]
+        those = (step.missing,) if isinstance(step.missing, int) else step.missing
+        there = {row[0] for k in those for row in results[k]}
+        if there:
+            rows = [row for row in rows if row[0] not in there]
     return rows
 
 

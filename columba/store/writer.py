@@ -44,7 +44,7 @@ class Step(msgspec.Struct, array_like=True):
     count: int
     rows: str
     given: int | None
-    missing: int | None
+    missing: int | tuple[int, ...] | None
     feed: int | None
 
 
@@ -54,7 +54,7 @@ class Request(msgspec.Struct, array_like=True):
 
 
 class Done:
-    """What a step came to: `whole` when every row given was dealt with, else the rows in `text`."""
+    """What a step of `count` rows came to: `whole` when every one of them was dealt with, else the rows in `text`."""
 
     __slots__ = ("count", "ids", "text", "whole")
 
@@ -103,7 +103,12 @@ class Writer:
         results: list[Done] = []
         for step in plan:
             count, rows = input_of(step, results)
-            results.append(self.step(self.known[step.statement], count, rows, blind) if count else NOTHING)
+            if not count:
+                results.append(NOTHING)
+                continue
+            done = self.step(self.known[step.statement], count, rows, blind and count == step.count)
+            done.count = step.count  # against which those that hold later rows to it measure what is missing
+            results.append(done)
         return results
 
     def step(self, statement: Known, count: int, rows: str, blind: bool) -> Done:
@@ -133,11 +138,14 @@ def input_of(step: Step, results: Sequence[Done]) -> tuple[int, str]:
         kept = [row for row in _rows_of(rows) if row[0] in keys]
         count, rows = len(kept), _encode_rows(kept).decode()
     if step.missing is not None:
-        if results[step.missing].has_all():
-            return 0, ""
-        keys = results[step.missing].keys()
-        kept = [row for row in _rows_of(rows) if row[0] not in keys]
-        count, rows = len(kept), _encode_rows(kept).decode()
+        those = (step.missing,) if isinstance(step.missing, int) else step.missing
+        for done in (results[k] for k in those):
+            if done.whole:
+                return 0, ""
+            if done.text is not None:
+                keys = done.keys()
+                kept = [row for row in _rows_of(rows) if row[0] not in keys]
+                count, rows = len(kept), _encode_rows(kept).decode()
     return count, rows
 
 

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from columba.core import rate, status
-from columba.core.accept import Accept, Caller, Submission, router
+from columba.core.accept import Accept, Caller, StoreGate, Submission, router
 from columba.core.contract import Air, Carrier, Outcome, Part, Receipt
 from columba.core.events import Publisher
 from columba.core.ids import Ids
+from columba.core.inbound import Follower
 from columba.core.lanes import Lanes, Pace, join
 from columba.core.model import Message
 from columba.core.receive import Receive
-from columba.core.sending import Sending
+from columba.core.sending import Look, Sending
 from columba.errors import Refusal
 from columba.store import (
     Plan,
@@ -195,16 +196,26 @@ class Rig:
         self.publisher = Publisher()
         self.crashed = False
 
-    async def start(self, pace: Pace = QUICK, random: Callable[[], float] = lambda: 0.5) -> None:
+    async def start(
+        self,
+        pace: Pace = QUICK,
+        random: Callable[[], float] = lambda: 0.5,
+        store_gates: Sequence[StoreGate] = (),
+        followers: Sequence[Follower] = (),
+        looks: Sequence[Look] = (),
+    ) -> None:
         store, clock = self.store, self.clock
         self.ids = Ids(await join(store, self.token), clock)
-        self.receive = Receive(store, self.ids, clock, self.publisher)
+        self.receive = Receive(store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
-            store, self.ids, clock, random, lambda: self.carriers, self.network.connect, self.receive, self.publisher
-        )
+            store, self.ids, clock, random, lambda: self.carriers, self.network.connect, self.receive, self.publisher,
+            looks=looks,
+        )  # fmt: skip
         self.lanes = Lanes(store, (self.sending,), self.ids.node, self.token, clock, self.ids.renumber, pace)
         self.sending.lanes_of = self.lanes
-        self.accept = Accept(store, self.ids, clock, self.lanes, self.publisher, router(lambda: self.carriers))
+        self.accept = Accept(
+            store, self.ids, clock, self.lanes, self.publisher, router(lambda: self.carriers), store_gates=store_gates
+        )
         self.store.on_bell(self.lanes.heard)
         await self.commit("insert_account", [(1,), (2,), (3,)])
         await self.lanes.start()
