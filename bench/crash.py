@@ -381,7 +381,7 @@ def judged(
     ends: dict[str, list[str]] = {}
     for event in reversed(everything(program, "/v1/events?type=message.*&")):
         told[event["id"]] = event["type"]
-        if event["data"].get("status") in FINAL:
+        if event["data"]["status"] in FINAL:
             ends.setdefault(event["data"]["id"], []).append(event["data"]["status"])
     with contextlib.suppress(AssertionError):
         eventually(lambda: set(told) <= sink.ids, 60, every=0.5)

@@ -61,11 +61,12 @@ class Operation:
             describe(
                 "GET", "/readyz", name="readyz", tag=TAG, summary="The process can take traffic", public=True,
                 description="503 with the reason while it starts, stops, or can't write the store.", answer=Health,
+                errors={503: Health},
             ),
             describe(
                 "GET", "/metrics", name="metrics", tag=TAG, summary="Metrics for Prometheus", public=True,
                 description="Only for the networks of the setting `metrics_from`.", answer=str, media="text/plain",
-                refusals=("forbidden",),
+                errors={403: Health},
             ),
         ]  # fmt: skip
 

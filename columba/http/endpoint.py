@@ -11,7 +11,7 @@ raises Refusal for what it does not do. A declaration that makes no sense raises
 import hashlib
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, Required, TypedDict, TypeVar, Unpack
 
 import msgspec
@@ -127,6 +127,7 @@ class Declared(TypedDict, total=False):
     scope: str  # that a key must have
     public: bool  # needs no key
     refusals: Sequence[str]  # codes beyond those that every endpoint has
+    errors: Mapping[int, Any]  # by their status: what it answers where another standard has a shape for errors
     idempotency: Keeper
     example: Any  # a body
     answer_example: Any
@@ -153,6 +154,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     scope: str | None = None
     public: bool = False
     refusals: Sequence[str] = ()
+    errors: Mapping[int, Any] = {}
     idempotency: Keeper
     example: Any = None
     answer_example: Any = None

@@ -122,7 +122,10 @@ def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: dict[str, Jso
         operation["security"] = []
     elif endpoint.scope is not None:
         operation["security"] = [{"bearer": []}, {"basic": []}, {"oauth2": [endpoint.scope]}]
-    operation["responses"] = {str(endpoint.status): _answer(endpoint, schemas), **_refusals(endpoint, responses)}
+    operation["responses"] = {
+        str(endpoint.status): _answer(endpoint, schemas),
+        **_refusals(endpoint, schemas, responses),
+    }
     return operation
 
 
@@ -164,12 +167,15 @@ def _codes(endpoint: Endpoint) -> Iterable[str]:
         yield from ("idempotency_mismatch", "idempotency_in_progress")
 
 
-def _refusals(endpoint: Endpoint, responses: dict[str, Json]) -> Json:
-    by_status: dict[int, set[str]] = {}
+def _refusals(endpoint: Endpoint, schemas: "_Schemas", responses: dict[str, Json]) -> Json:
+    by_status: dict[int, set[str]] = {status: set() for status in endpoint.errors}
     for code in _codes(endpoint):
         by_status.setdefault(CATALOGUE[code].http, set()).add(code)
     refusals = {}
     for status, codes in sorted(by_status.items()):
+        if status in endpoint.errors:
+            refusals[str(status)] = _other_response(schemas.of(endpoint.errors[status]), sorted(codes))
+            continue
         name = "-".join(sorted(codes))
         responses.setdefault(name, _problem_response(sorted(codes)))
         refusals[str(status)] = {"$ref": f"#/components/responses/{name}"}
@@ -190,6 +196,13 @@ def _problem_response(codes: Sequence[str]) -> Json:
     }
     if shown[0].status in (429, 503):
         response["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    return response
+
+
+def _other_response(shape: Json, codes: Sequence[str]) -> Json:
+    """An error in a shape of its own; or a problem, where codes stand for the same status."""
+    response: Json = _problem_response(codes) if codes else {"description": "It is not done.", "content": {}}
+    response["content"]["application/json"] = {"schema": shape}
     return response
 
 
@@ -218,7 +231,8 @@ class _Schemas:
     def __init__(self, endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook]) -> None:
         kinds: list[Any] = [Problem]
         for endpoint in endpoints:
-            kinds += (kind for kind in (endpoint.body, endpoint.query, endpoint.answer) if kind is not None)
+            those = (endpoint.body, endpoint.query, endpoint.answer, *endpoint.errors.values())
+            kinds += (kind for kind in those if kind is not None)
         kinds += (hook.payload for hook in webhooks)
         shapes, named = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
         renamed = {name: _plain_name(name) for name in named}

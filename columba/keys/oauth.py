@@ -61,6 +61,13 @@ class AccessToken(msgspec.Struct, frozen=True):
     scope: str
 
 
+class TokenError(msgspec.Struct, frozen=True):
+    """Why there is no token (RFC 6749 §5.2)."""
+
+    error: Literal["invalid_request", "invalid_client", "unsupported_grant_type", "invalid_scope"]
+    error_description: str
+
+
 class _Denied(Exception):
     """An error of RFC 6749 §5.2."""
 
@@ -103,7 +110,8 @@ class OAuth:
                 body_limit=BODY_LIMIT,
                 answer=AccessToken,
                 status=200,
-                refusals=("rate_limited", "unauthorized"),
+                refusals=("rate_limited",),
+                errors={400: TokenError, 401: TokenError},
                 idempotency="none",
             )
         ]

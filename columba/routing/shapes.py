@@ -36,7 +36,7 @@ class NewCarrier(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    kind: Annotated[str, Meta(max_length=32, examples=["smpp"])]
+    kind: Annotated[str, Meta(max_length=32, examples=["sandbox"])]
     config: Config = {}
     rate: Rate | None = None
     window: Window | None = None

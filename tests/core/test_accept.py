@@ -180,6 +180,7 @@ async def test_of_those_that_come_at_once_just_one_is_accepted(rig: Rig) -> None
     kept = {row[0] for row in await rig.look("messages")}
     assert told <= kept
     assert len(kept) == len(told) + 10
+    assert {row[0] for row in await rig.look("events")} == kept  # nothing is told of those that were not accepted
 
 
 async def test_a_key_counts_for_a_body_of_refusals_too(rig: Rig) -> None:

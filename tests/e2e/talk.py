@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Self, TypeVar
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.program import PATIENCE, Answer, Program, eventually
 
 Json = dict[str, Any]
@@ -93,6 +95,14 @@ def everything(columba: Program, path: str, key: str | None = None, limit: int =
         cursor = f"&cursor={page['next_cursor']}"
 
 
+def new_key(columba: Program, *scopes: str, mode: str = "test", **fields: Any) -> Json:
+    body = {"name": "a key", "mode": mode, "scopes": list(scopes), **fields}
+    made = columba.request("POST", "/v1/keys", body, key=columba.live_key)
+    assert made.status == 201, made
+    shown: Json = made.json
+    return shown
+
+
 def refused(answer: Answer, status: int, code: str, *fields: str) -> Json:
     """The problem that an answer is; its `errors` name these fields and no others."""
     assert answer.status == status, answer
@@ -109,6 +119,23 @@ def refused(answer: Answer, status: int, code: str, *fields: str) -> Json:
         assert tuple(error) == ("field", "code", "detail")
     assert {error["field"] for error in problem["errors"]} == set(fields), problem
     return problem
+
+
+def metrics(columba: Program) -> dict[str, Any]:
+    """The metric families, by their names."""
+    answer = columba.request("GET", "/metrics", key="")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {family.name: family for family in text_string_to_metric_families(answer.json)}
+
+
+def value(family: Any, **labels: str) -> float:
+    """What a family counts under these labels."""
+    return sum(
+        float(sample.value)
+        for sample in family.samples
+        if labels.items() <= sample.labels.items() and not sample.name.endswith(("_bucket", "_sum", "_created"))
+    )
 
 
 class Line:

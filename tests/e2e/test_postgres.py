@@ -11,8 +11,20 @@ import pytest
 
 from columba.core import ids
 from tests import engines
-from tests.e2e.talk import Follower, Json, Steady, all_told, ended, everything, get, number, refused, send
-from tests.e2e.test_operation import metrics, value
+from tests.e2e.talk import (
+    Follower,
+    Json,
+    Steady,
+    all_told,
+    ended,
+    everything,
+    get,
+    metrics,
+    number,
+    refused,
+    send,
+    value,
+)
 from tests.program import Program, Sink, eventually
 
 

@@ -1,0 +1,42 @@
+"""The running server keeps to its own document, whatever schemathesis thinks of: no 5xx, and every answer as described."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+# Left out: that data of the right shape is always accepted (a number can have the shape and not exist), and that a bad
+# key is always told so (after a hundred of them the address is told to wait).
+LEFT_OUT = ("positive_data_acceptance", "ignored_auth")
+RUNS = {
+    # All but the stream, which has no end, and what would take away the key in use.
+    "test": [
+        *("--max-examples", "20", "--exclude-path", "/v1/events/stream", "--exclude-path", "/v1/messages/batch"),
+        *("--exclude-path", "/v1/keys/{id}", "--exclude-path", "/v1/keys/{id}/rotate"),
+    ],
+    # What only a live key may do.
+    "live": ["--max-examples", "15", "--include-tag", "Carriers", "--include-tag", "Keys"],
+    # A bad row refuses itself and not the batch.
+    "batch": ["--max-examples", "30", "--include-path", "/v1/messages/batch"],
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_server_keeps_to_its_document(tmp_path: Path, run: str) -> None:
+    left_out = [*LEFT_OUT, *(["negative_data_rejection"] if run == "batch" else [])]
+    with Program() as columba:
+        key = columba.live_key if run == "live" else columba.test_key
+        command = [
+            str(SCHEMATHESIS), "run", f"{columba.url}/v1/openapi.json", "--url", columba.url,
+            "--header", f"Authorization: Bearer {key}", "--phases", "examples,coverage,fuzzing", "--seed", "1",
+            "--checks", "all", "--exclude-checks", ",".join(left_out), "--workers", "2", "--request-timeout", "15",
+            "--no-color", *RUNS[run],
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+        assert columba.request("GET", "/readyz", key="").status == 200
+        assert "request_failed" not in columba.log
