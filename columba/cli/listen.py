@@ -276,7 +276,7 @@ def listen(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     desk = Desk(forward, as_json or print_json)
     first = None if since else _newest(api, types if latest else "")
-    stream = Stream(api, [("types", types)] if types else [], since or (first.id if first else BEGINNING))
+    stream = Stream(api, [("type", types)] if types else [], since or (first.id if first else BEGINNING))
     _say(f"Listening to {api.url}{f', forwarding to {clean(forward_to)}' if forward_to else ''}. Ctrl-C ends it.")
     try:
         if latest and first is not None:

@@ -65,7 +65,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     last_event_id: the last event that was seen; the header Last-Event-ID, where there is one, wins
     """
 
-    types: Patterns | None = None
+    type: Patterns | None = None
     last_event_id: Annotated[str, Meta(max_length=64)] | None = None
 
 
@@ -129,7 +129,7 @@ def endpoints(
     )  # fmt: skip
     async def stream_events(call: Call[None, Following]) -> EventStream:
         who = _caller(call)
-        types = types_of("types", call.query.types)
+        types = types_of("type", call.query.type)
         last = last_event(call)
         feed.check_room()
         place = now = await feed.now()

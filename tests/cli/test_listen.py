@@ -223,7 +223,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_loses_nothing() -> None:
             assert listening.end(signal.SIGTERM) == 0
         hook = [request.headers["webhook-id"] for request in sink.requests]
     assert hook == ids([event(number) for number in (2, 3, 4, 5, 6)])
-    assert server.targets[-1].partition("?")[2] == "types=message.%2A%2Cwebhook.failing%2Cmessage.sent"
+    assert server.targets[-1].partition("?")[2] == "type=message.%2A%2Cwebhook.failing%2Cmessage.sent"
     assert server.asked == [event(1)["id"], event(3)["id"]]
 
 

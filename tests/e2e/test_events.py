@@ -45,7 +45,7 @@ def test_events_are_listed_newest_first_by_type_and_by_message(columba: Program)
 
 def test_a_stream_tells_what_happens_from_now_on_of_the_types_asked_for(columba: Program) -> None:
     before = ended(columba, send(columba)["id"], "delivered")["id"]
-    with Follower(columba) as stream, Follower(columba, query="?types=message.delivered") as narrow:
+    with Follower(columba) as stream, Follower(columba, query="?type=message.delivered") as narrow:
         after = ended(columba, send(columba)["id"], "delivered")["id"]
         stream.until("message.delivered", after)
         narrow.until("message.delivered", after)

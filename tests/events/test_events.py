@@ -88,9 +88,9 @@ async def test_wrong_filters_are_named(api: Api) -> None:
         "/v1/events?type=message.lost": "type",
         "/v1/events?type=": "type",
         "/v1/events?message_id=evt_0000000000001": "message_id",
-        "/v1/events/stream?types=message.*,nothing": "types",
+        "/v1/events/stream?type=message.*,nothing": "type",
         "/v1/events/stream?last_event_id=7": "last_event_id",
-        "/v1/events/stream?type=x": "type",
+        "/v1/events/stream?types=x": "types",
     }.items():
         reply = await api("GET", path)
         assert (reply.status, [each[0] for each in reply.fields]) == (422, [field]), path

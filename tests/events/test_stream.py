@@ -61,7 +61,7 @@ async def test_events_come_as_they_happen(events: Events, columba: Columba) -> N
 
 
 async def test_only_the_types_asked_for(events: Events, columba: Columba) -> None:
-    async with events.api.follow(f"{STREAM}?types=message.undelivered,message.failed,webhook.*") as stream:
+    async with events.api.follow(f"{STREAM}?type=message.undelivered,message.failed,webhook.*") as stream:
         await columba.send()
         await columba.send("+447700900002")
         assert (await stream.next()).event == "message.undelivered"
