@@ -1,0 +1,130 @@
+"""Regular expressions by users: RE2, whose time grows with the text alone, with a program of bounded size.
+
+Fails with UserCodeError when a pattern is saved. Matching never fails; it looks at the first MOST_SEARCHED characters.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+import re2
+
+from columba.usercode.errors import UserCodeError
+
+LONGEST: Final = 1_000  # characters of a pattern
+MOST_PROGRAM: Final = 300  # instructions
+MOST_SEARCHED: Final = 10_000  # characters
+MOST_MEMORY: Final = 1 << 20
+
+_OPTIONS: Final = re2.Options()
+_OPTIONS.max_mem = MOST_MEMORY
+_OPTIONS.log_errors = False
+# What Perl's have and RE2 hasn't, for better words than "invalid perl operator".
+_ABSENT: Final = {
+    "(?=": "lookahead",
+    "(?!": "lookahead",
+    "(?<=": "lookbehind",
+    "(?<!": "lookbehind",
+    "(?>": "an atomic group",
+}
+_BACKREFERENCE: Final = re.compile(r"\\[1-9]")
+
+
+class Pattern:
+    """A pattern that is ready to use. `names` are its groups' names."""
+
+    __slots__ = ("_compiled", "_search", "names", "price", "source")
+
+    def __init__(self, source: str, compiled: Any) -> None:
+        self.source = source
+        self._compiled = compiled
+        self._search = compiled.search
+        self.names: tuple[str, ...] = tuple(compiled.groupindex)
+        self.price: int = 8 + compiled.programsize // 2  # units of work (work.py) for a character, at the worst
+
+    @staticmethod
+    def parse(source: str) -> "Pattern":
+        return _parse(source)
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """The groups of the first place that matches: by number from "1" on, "0" is all of it, and by name.
+
+        A group that took no part is "". None when nothing matches.
+        """
+        found = self._search(text if len(text) <= MOST_SEARCHED else text[:MOST_SEARCHED])
+        if found is None:
+            return None
+        groups = {"0": found[0]}
+        for number, part in enumerate(found.groups(), 1):
+            groups[str(number)] = part if part is not None else ""
+        for name, part in found.groupdict().items():
+            groups[name] = part if part is not None else ""
+        return groups
+
+    def matches(self, text: str) -> bool:
+        return self._search(text if len(text) <= MOST_SEARCHED else text[:MOST_SEARCHED]) is not None
+
+    def replace(self, text: str, replacement: str, most: int) -> str:
+        r"""Each match replaced; `\1`, `\g<name>` and `\0` stand for groups. Stops once it has made `most` characters."""
+        out, made, at = [], 0, 0
+        text = text[:MOST_SEARCHED]
+        for found in self._compiled.finditer(text):
+            piece = text[at : found.start()] + self._fill(found, replacement)
+            out.append(piece)
+            made += len(piece)
+            at = found.end()
+            if made > most:
+                break
+        return "".join([*out, text[at:]])
+
+    def _fill(self, found: Any, replacement: str) -> str:
+        if "\\" not in replacement:
+            return replacement
+
+        def part(reference: re.Match[str]) -> str:
+            name = reference[1] or reference[2]
+            try:
+                return found[int(name) if name.isdigit() else name] or ""
+            except (IndexError, KeyError):
+                return ""
+
+        return _REFERENCE.sub(part, replacement)
+
+
+_REFERENCE: Final = re.compile(r"\\(?:([0-9])|g<(\w{1,64})>)")
+
+
+@lru_cache(maxsize=4096)
+def _parse(source: str) -> Pattern:
+    if len(source) > LONGEST:
+        raise UserCodeError(1, LONGEST + 1, f"The pattern is longer than {LONGEST} characters.")
+    try:
+        compiled = re2.compile(source, _OPTIONS)
+    except re2.error as error:
+        raise _refused(source, error.args[0] if error.args else "") from None
+    except UnicodeEncodeError as error:
+        raise UserCodeError(*_place(source, error.start), "Half of a surrogate pair can't be matched.") from None
+    if compiled.programsize > MOST_PROGRAM:
+        raise UserCodeError(
+            1, 1, f"The pattern is too large: {compiled.programsize} steps, {MOST_PROGRAM} at most. Repeat less."
+        )
+    return Pattern(source, compiled)
+
+
+def _refused(source: str, why: Any) -> UserCodeError:
+    text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+    what, _, where = text.partition(": ")
+    at = source.find(where) if where else -1
+    for sign, name in _ABSENT.items():
+        if where.startswith(sign[:3]) and (place := source.find(sign)) >= 0:
+            return UserCodeError(*_place(source, place), f"RE2 has no {name} ({sign}...): match without it.")
+    reference = _BACKREFERENCE.search(source)
+    if what == "invalid escape sequence" and reference is not None:
+        return UserCodeError(
+            *_place(source, reference.start()), "RE2 has no backreferences: a group can't be repeated."
+        )
+    return UserCodeError(*_place(source, max(at, 0)), f"{what}{': ' + where if where else ''}"[:200])
+
+
+def _place(source: str, at: int) -> tuple[int, int]:
+    return source.count("\n", 0, at) + 1, at - source.rfind("\n", 0, at)
