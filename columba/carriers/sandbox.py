@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from columba.carriers import SECRET, CarrierKind
 from columba.core import status
-from columba.core.contract import Air, Carrier, Outcome, Part, Receipt
+from columba.core.contract import Air, Can, Carrier, Outcome, Part, Receipt
 from columba.errors import FieldError
 from columba.store import StoreUnavailable
 
@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disconnect_every: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Every so many parts the session breaks; 0 for never.")
     ] = 0
+    media: Annotated[bool, Meta(description="Whether it takes media; else links to them stand in texts.")] = True
     record: (
         Annotated[
             str,
@@ -108,7 +109,9 @@ class Sandbox:
             self._loop.call_later(self._config.latency_ms / 1000, self._answer)
         self._taken += [(part, done) for part in parts]
         if self._record >= 0:
-            lines = "".join(f"{part.message_id} {part.n} {part.to}\n" for part in parts)
+            lines = "".join(
+                f"{' '.join(map(str, (part.message_id, part.n, part.to, *part.media)))}\n" for part in parts
+            )
             os.write(self._record, lines.encode())
 
     def _answer(self) -> None:
@@ -208,4 +211,8 @@ class Sandbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-KIND = CarrierKind("sandbox", Config, Sandbox)
+def can(config: Config) -> Can:
+    return Can(media=config.media, raw=())
+
+
+KIND = CarrierKind("sandbox", Config, Sandbox, can=can)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from columba.carriers import SECRET, kinds
-from columba.carriers.smpp.config import Config, cut
+from columba.carriers.smpp.config import Config, cut, outbinding
 from columba.core.contract import Cut
 from columba.routing import config as configs
 
@@ -97,3 +97,13 @@ def test_passwords_are_secrets_and_never_show() -> None:
     assert "hunter2" not in shown
     assert "host='smsc.example'" in repr(config)
     assert SECRET == {"writeOnly": True}
+
+
+@pytest.mark.parametrize(
+    ("permitted", "port", "good"),
+    [((), 2776, False), (("2776",), 2776, True), (("2776",), 2777, False), (("80", "2770-2780"), 2777, True)],
+)
+def test_a_port_for_outbind_is_the_operators_to_permit(permitted: tuple[str, ...], port: int, good: bool) -> None:
+    found = [*outbinding(permitted)(made(host=None, outbind={"port": port}))]
+    assert [error.field for error in found] == ([] if good else ["config.outbind.port"])
+    assert [*outbinding(permitted)(made())] == []

@@ -365,6 +365,48 @@ async def test_an_answer_that_never_comes(tmp_path: Path, klass: int, on_unknown
             assert len(net.taken) == copies
 
 
+async def test_a_bind_that_is_half_open_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """One of two hears nothing and says nothing; its part of the texts goes out once it is found to be gone."""
+    window = 10
+    async with network() as net:
+        carrier = configured(net.smsc.port, binds=2, window=window, response_timeout=1.0)
+        async with path(tmp_path, carrier) as rig:
+            await until(lambda: len(net.peers) == 2)
+            net.peers[0].deaf = True
+            await say(rig, 200)
+
+            async def half() -> bool:
+                return await count(rig, "delivered") > 80
+
+            await until(half, 1.0)
+            assert len(net.peers) == 2  # it had not been noticed yet
+            await all_are(rig, 200, "delivered")
+        times = Counter(net.texts)
+        assert set(times) == {f"n={n}" for n in range(200)}
+        assert sum(times.values()) - 200 <= window
+
+
+@pytest.mark.parametrize("shift", [0x1000, 1])
+async def test_answers_with_wrong_sequence_numbers_lose_nothing(tmp_path: Path, shift: int) -> None:
+    """Those that are nobody's are passed over; what they were for is sent again when no answer has come."""
+    async with network() as net, path(tmp_path, configured(net.smsc.port, window=4, response_timeout=0.3)) as rig:
+        wrong = 6
+
+        def confused(peer: Peer, pdu: SubmitSm, sequence: int) -> None:
+            nonlocal wrong
+            wrong -= 1
+            net.take(peer, pdu, sequence + shift if wrong > 0 else sequence)
+
+        net.answer = confused
+        await say(rig, 20)
+
+        async def all_out() -> bool:
+            return await count(rig, "queued") == 0
+
+        await until(all_out, 20.0)
+        assert set(net.texts) == {f"n={n}" for n in range(20)}
+
+
 async def test_what_carriers_refuse_ends_with_an_error_that_people_can_read(tmp_path: Path) -> None:
     async with network() as net, path(tmp_path, configured(net.smsc.port)) as rig:
 

@@ -7,7 +7,7 @@ are kept before they are answered, in `intake.py`. What may be set stands in `co
 
 from columba.carriers import CarrierKind
 
-from .config import Config, cut
+from .config import Config, can, cut
 from .session import WINDOW, SmppSession
 
 KIND = CarrierKind(
@@ -17,5 +17,6 @@ KIND = CarrierKind(
     lanes=lambda config: int(config.binds),
     window=WINDOW,
     cut=cut,
+    can=can,
     sends=lambda config: bool(config.bind != "receiver"),
 )

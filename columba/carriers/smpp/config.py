@@ -4,15 +4,18 @@ Reading fails with ValueError (msgspec.ValidationError) that names the setting a
 """
 
 import ssl
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from columba.carriers import SECRET
-from columba.core.contract import Cut
+from columba.core.contract import Can, Cut
 from columba.core.model import FAILURES
+from columba.errors import FieldError
 from columba.smpp.status import Status
+from columba.smpp.values import DataCoding
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Octet = Annotated[int, Meta(ge=0, le=255)]
@@ -255,6 +258,29 @@ def cut(config: Config) -> Cut:
     """How texts have to be cut for this carrier."""
     repertoire: Any = "gsm7" if config.alphabet.startswith("gsm7") else config.alphabet
     return Cut(whole=config.long == "payload", wide=config.long == "udh16", alphabet=repertoire)
+
+
+def can(config: Config) -> Can:
+    """What is beyond a text: parts of programs pass as they are, if their alphabet is the carrier's and it takes headers."""
+    passing: tuple[str, ...] = ()
+    if config.long in ("udh8", "udh16"):
+        own = (config.alphabet,) if config.data_coding == 0 else ()
+        passing = ("", *own) if config.ucs2_data_coding == DataCoding.UCS2 else own
+    return Can(raw=passing)
+
+
+def outbinding(ports: Sequence[str]) -> Callable[[Config], Iterable[FieldError]]:
+    """Where a carrier may be waited for: who may set up carriers may not open ports of this machine by that."""
+    permitted = [(int(low), int(high or low)) for low, _, high in (each.partition("-") for each in ports)]
+
+    def check(config: Config) -> Iterable[FieldError]:
+        if config.outbind is not None:
+            port = config.outbind.port
+            if not any(low <= port <= high for low, high in permitted):
+                detail = f"The operator permits no outbind at port {port}: `columba serve --smpp-outbind {port}` does."
+                yield FieldError("config.outbind.port", "invalid_value", detail)
+
+    return check
 
 
 def context(config: Config) -> ssl.SSLContext:

@@ -18,6 +18,7 @@ from columba.smpp.pdu import Bind, BindReceiver, BindResponse, Outbind, Unbind, 
 from columba.smpp.session import Answered, Broken, Event, Refused, Requested, Role, Session, Unanswered
 from columba.smpp.status import Status, meaning_of, name_of
 from columba.smpp.stream import Link, connect, serve
+from columba.smpp.watch import Watch
 
 from .config import Config, context
 
@@ -58,6 +59,7 @@ class Line:
     ) -> None:
         self._reach = reach
         self.kind = kind
+        self.watch = Watch()
         self.link: Link | None = None
         self.why = ""
         self._config = config
@@ -184,6 +186,7 @@ class Line:
 
     def connected(self, link: Link) -> None:
         self._open, self._reason = link, ""
+        self.watch.attach(link.session)
         if self._config.outbind is None:
             self._bind(link)
 

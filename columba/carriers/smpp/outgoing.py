@@ -1,4 +1,5 @@
-"""Parts as submit_sm, the way a carrier wants them.
+"""Parts as submit_sm, the way a carrier wants them. What a program has encoded goes as it came: its octets, data_coding,
+esm_class, protocol_id and TLVs; addresses, validity, priority and receipts are ours all the same.
 
 Fails with TextError when a part can't be encoded; the codec has the last word on what fits a PDU (Unsendable).
 """
@@ -18,6 +19,7 @@ from .config import Config, tag_of
 _REMEMBERED: Final = 4_096
 _ENCODINGS: Final[tuple[Encoding, Encoding]] = ("gsm7", "ucs2")
 _ONE: Final = (160, 140)  # octets that are one SMS: GSM septets come one an octet
+_LONGEST: Final = 254  # octets of a short_message, SMPP 3.4 §5.2.22
 _CODECS: Final = {"latin1": "latin-1", "ascii": "ascii"}
 
 Write = Callable[[Part, int], SubmitSm]
@@ -36,12 +38,19 @@ def writer(config: Config) -> Write:
     service_type, protocol_id, receipts = config.service_type, config.protocol_id, config.registered_delivery
 
     def write(part: Part, now: int) -> SubmitSm:
-        octets, esm_class, more = encode(part)
         source_ton, source_npi, source_addr = source(part.sender)
-        if len(octets) > _ONE[part.encoding]:
+        if (raw := part.raw) is None:
+            octets, esm_class, more = encode(part)
+            longest, pid, coding, own = _ONE[part.encoding], protocol_id, codings[part.encoding], tlvs
+        else:
+            octets, esm_class, more = raw.octets, raw.esm_class, tuple(raw.tlvs)
+            there = {tag for tag, _ in more}
+            longest, pid, coding = _LONGEST, raw.protocol_id, raw.data_coding
+            own = tuple(each for each in tlvs if each[0] not in there)
+        if len(octets) > longest:
             more, octets = (MESSAGE_PAYLOAD(octets), *more), b""
         return SubmitSm(
-            more + tlvs,
+            more + own,
             service_type,
             source_ton,
             source_npi,
@@ -50,13 +59,13 @@ def writer(config: Config) -> Write:
             npi,
             part.to if plus else part.to.removeprefix("+"),
             esm_class,
-            protocol_id,
+            pid,
             priorities[part.klass],
             "",
             validity(part.expires_at, now),
             receipts,
             0,
-            codings[part.encoding],
+            coding,
             0,
             octets,
         )

@@ -49,8 +49,8 @@ class SmppSession:
         self._waiting: deque[tuple[Part, Done]] = deque()
         self._closed = False
         kinds = _KINDS[config.bind]
-        self._lines = [Line(config, kind, carrier.window or WINDOW, air.random, self, air.reach) for kind in kinds]
-        self._sender = None if config.bind == "receiver" else self._lines[0]
+        self.lines = [Line(config, kind, carrier.window or WINDOW, air.random, self, air.reach) for kind in kinds]
+        self._sender = None if config.bind == "receiver" else self.lines[0]
 
     # Out
 
@@ -91,10 +91,10 @@ class SmppSession:
         """Up as soon as something can be sent (without a sender, as soon as something can be received)."""
         if self._closed:
             return
-        up = (self._sender or self._lines[0]).link is not None
+        up = (self._sender or self.lines[0]).link is not None
         if up:
             self._intake.bound()
-        whys = [line.why for line in self._lines if line.link is None and line.why]
+        whys = [line.why for line in self.lines if line.link is None and line.why]
         self._air.ready(up, whys[0] if whys else f"Bound as {self._config.bind}." if up else "")
 
     def received(self, line: Line, link: Link, events: Sequence[Event]) -> None:
@@ -139,4 +139,4 @@ class SmppSession:
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.gather(*(line.close() for line in self._lines))
+        await asyncio.gather(*(line.close() for line in self.lines))
