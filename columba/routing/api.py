@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from columba.carriers import kinds
 from columba.core import ids, status
-from columba.core.contract import Air, Carrier, Session, anywhere
+from columba.core.contract import Air, Carrier, Session, Web, anywhere
 from columba.core.ids import Ids
 from columba.core.receive import Receive
 from columba.errors import FieldError, Refusal
@@ -23,9 +23,11 @@ from columba.http.times import rfc3339
 from columba.keys import Key
 from columba.routing import config as configs
 from columba.routing.carriers import Carriers, Configured, Wanted, block
+from columba.routing.health import FINE, Health
 from columba.routing.shapes import (
     CarrierChange,
     CarrierError,
+    CarrierHealth,
     CarrierKinds,
     CarrierKindView,
     CarrierSession,
@@ -51,6 +53,8 @@ def endpoints(
     public_url: str = "",
     checks: Mapping[str, Check] | None = None,
     reach: Callable[[str], Awaitable[str]] = anywhere,
+    web: Web | None = None,
+    health: Callable[[int], Health] = lambda _carrier: FINE,
 ) -> list[Endpoint]:
     """The endpoints under /v1/carriers. `checks` are what the operator forbids in the configuration of a kind."""
     trying: set[int] = set()
@@ -97,7 +101,14 @@ def endpoints(
         waiting = await carriers.waiting([carrier.id for carrier in those])
         base = public_url or f"{call.scope.get('scheme', 'http')}://{call.header('host') or 'localhost'}"
         return [
-            _view(carrier, carriers.configured.get(carrier.id), sessions[carrier.id], waiting[carrier.id], base)
+            _view(
+                carrier,
+                carriers.configured.get(carrier.id),
+                sessions[carrier.id],
+                waiting[carrier.id],
+                health(carrier.id),
+                base,
+            )
             for carrier in those
         ]
 
@@ -221,7 +232,7 @@ def endpoints(
             raise Refusal("conflict", "It is being tried out at this moment.")
         trying.add(carrier.id)
         try:
-            return await try_out(carrier, connect, receive, clock, random, reach=reach)
+            return await try_out(carrier, connect, receive, clock, random, reach=reach, web=web)
         finally:
             trying.discard(carrier.id)
 
@@ -239,7 +250,12 @@ def endpoints(
 
 
 def _view(
-    carrier: Carrier, found: Configured | None, sessions: list[SessionState], waiting: int, base: str
+    carrier: Carrier,
+    found: Configured | None,
+    sessions: list[SessionState],
+    waiting: int,
+    health: Health,
+    base: str,
 ) -> CarrierView:
     state, why = state_of(carrier, sessions, found.problem if found is not None else "")
     shown = [
@@ -270,6 +286,14 @@ def _view(
         on_unknown=carrier.on_unknown,
         window_in_use=sum(each.flying for each in sessions),
         waiting=waiting,
+        health=CarrierHealth(
+            round(health.standing, 3),
+            health.why,
+            round(health.taken, 1),
+            round(health.refused, 1),
+            round(health.delivered, 1),
+            round(health.undelivered, 1),
+        ),
         last_error=max((each.last_error for each in shown if each.last_error), key=lambda it: it.at, default=None),
         sessions=shown,
         callbacks={name: f"{base}/callbacks/{an_id}/{name}" for name in (kind.callbacks if kind is not None else ())},

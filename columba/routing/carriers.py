@@ -128,6 +128,7 @@ class Carriers:
                 lanes=_lanes(kind, built, lanes),
                 serial=kind.serial,
                 cut=kind.cut(built),
+                can=kind.can(built),
                 sends=kind.sends(built),
             )
         return Configured(carrier, (config, secrets), opened, lanes, window, problem, version, created_at, updated_at)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from columba.core.contract import Air, Carrier, Inbound, Receipt, Session, anywhere
+from columba.core.contract import Air, Carrier, Inbound, Receipt, Session, Web, anywhere
 from columba.core.receive import Receive
 
 PATIENCE_S = 10.0
@@ -40,6 +40,7 @@ async def try_out(
     patience: float = PATIENCE_S,
     *,
     reach: Callable[[str], Awaitable[str]] = anywhere,
+    web: Web | None = None,
 ) -> Trial:
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -60,7 +61,8 @@ async def try_out(
 
     session = None
     try:
-        session = connect(carrier, 0, Air(receipts, inbound, ready, nothing_unresolved, clock, random, reach))
+        air = Air(receipts, inbound, ready, nothing_unresolved, clock, random, reach, web, trial=True)
+        session = connect(carrier, 0, air)
         ok, why = await asyncio.wait_for(heard, patience)
         detail = why or "The session was opened."
     except TimeoutError:
