@@ -1,0 +1,235 @@
+"""Messages with media: what goes out is shown and found, what comes in is fetched and kept, what is redacted is gone."""
+
+from typing import Any
+
+from columba import sandbox
+from columba.core import ids
+from columba.core.contract import Inbound
+from columba.core.inbound import data_uri
+from columba.core.model import rfc3339
+from tests.api import eventually
+from tests.media.conftest import House
+from tests.media.files import JPEG, PNG
+from tests.program import Reply, Sink
+
+HOUR = 3_600_000
+
+
+async def ready(house: House, message: Any, state: str = "ready") -> Any:
+    async def look() -> Any:
+        await house.app.fetching.step()
+        found = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+        return found if found and all(each["state"] == state for each in found) else None
+
+    return await eventually(look)
+
+
+async def test_a_message_names_what_was_uploaded_and_shows_links(house: House) -> None:
+    made = await house.upload(PNG, "image/png")
+    sent = await house.send(text="Look", media=[made["id"], "https://a.example/b.jpg"])
+    assert sent["text"] == "Look"
+    link, url = sent["media"]
+    assert url == "https://a.example/b.jpg"
+    assert (await house.follow(link)).body == PNG
+    shown = await house.get(f"/v1/messages/{sent['id']}")
+    assert shown["media"] == sent["media"]
+    listed = await house.get(f"/v1/media?message={sent['id']}")
+    assert [each["id"] for each in listed["data"]] == [made["id"]]
+    alone = await house.send(media=[made["id"]])
+    assert (alone["text"], len(alone["media"])) == (None, 1)
+
+
+async def test_ids_that_stand_for_nothing_are_refused_with_all_else(house: House) -> None:
+    problem = await house.send(422, text="x", media=["https://a.example/a", "med_0000000000001"])
+    assert [(e["field"], e["code"]) for e in problem["errors"]] == [("media[1]", "not_found")]
+    problem = await house.send(422, text="x", media=["med_nonsense"])
+    assert problem["errors"][0]["code"] == "invalid_url"
+    body = {"messages": [{"to": "+447700900123", "media": ["med_0000000000001"]}, {"to": "+447700900124", "text": "x"}]}
+    batch = (await house.api("POST", "/v1/messages/batch", body)).json
+    assert (batch["accepted"], batch["data"][0]["error"]["code"]) == (1, "not_found")
+
+
+async def test_a_batch_shares_one_file(house: House) -> None:
+    made = await house.upload(PNG, "image/png")
+    rows = [{"to": f"+4477009001{n:02}", "text": "x"} for n in range(20)]
+    body = {"defaults": {"media": [made["id"], made["id"]]}, "messages": rows}
+    assert (await house.api("POST", "/v1/messages/batch", body)).json["accepted"] == 20
+
+
+async def test_a_carrier_without_media_gets_links_in_the_text(house: House) -> None:
+    made = await house.upload(PNG, "image/png", key=house.columba.live_key)
+    body = {"name": "texts only", "kind": "sandbox", "config": {"media": False}}
+    assert (await house.api("POST", "/v1/carriers", body, key=house.columba.live_key)).status == 201
+    message = {"to": "+447700900123", "text": "Look", "media": [made["id"]]}
+    reply = await house.api("POST", "/v1/messages", message, key=house.columba.live_key)
+    assert reply.status == 202, reply.body
+    text = reply.json["text"]
+    base = house.app.media.links.base
+    assert text.startswith(f"Look\n{base}/m/")
+    assert (reply.json["encoding"], reply.json["segments"]) == ("gsm7", 1)
+    assert (await house.follow(text.partition("\n")[2])).body == PNG
+    # A year ahead: it must be good then.
+    later = ids.time_of(house.app.ids()) + 300 * 24 * HOUR
+    scheduled = await house.api(
+        "POST", "/v1/messages", {**message, "send_at": rfc3339(later)}, key=house.columba.live_key
+    )
+    house.clock.ahead = 301 * 24 * HOUR
+    assert (await house.follow(scheduled.json["text"].partition("\n")[2])).body == PNG
+    house.clock.ahead = 0
+    long = await house.api("POST", "/v1/messages", {**message, "text": "x" * 1500}, key=house.columba.live_key)
+    assert (long.status, long.json["errors"][0]["code"]) == (422, "too_long")
+
+
+async def test_what_comes_in_is_fetched_kept_and_told(house: House, sink: Sink) -> None:
+    sink.reply = Reply(body=JPEG, headers={"Content-Type": "image/jpeg"})
+    message = await house.text_in(f"{sink.url}/media/Cat.jpg?token=secret", f"{sink.url}/b")
+    assert all(link.startswith(house.app.media.links.base + "/media/med_") for link in message["media"])
+    assert "secret" not in str(message)
+    kept = await ready(house, message)
+    assert {(each["origin"], each["content_type"], each["size"]) for each in kept} == {
+        ("received", "image/jpeg", len(JPEG))
+    }
+    assert {each["message_id"] for each in kept} == {message["id"]}
+    for link in message["media"]:
+        assert (await house.follow(link)).body == JPEG
+    assert (await house.get(f"/v1/messages/{message['id']}"))["media"] == message["media"]
+    events = (await house.get("/v1/events?type=media.received"))["data"]
+    assert sorted(each["data"]["id"] for each in events) == sorted(each["id"] for each in kept)
+    assert (await house.get("/v1/media/usage"))["files"] == 2
+
+
+async def test_a_carrier_that_fails_is_asked_again_until_it_has_it(house: House, sink: Sink) -> None:
+    sink.replies.extend([Reply(503), Reply(close=True), Reply(404)])
+    sink.reply = Reply(body=PNG)
+    message = await house.text_in(f"{sink.url}/a")
+    for tries in (1, 2, 3):
+
+        async def failed(tries: int = tries) -> Any:
+            await house.app.fetching.step()
+            (each,) = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+            return each if len(sink.requests) == tries and each["error"] else None
+
+        pending = await eventually(failed)
+        assert pending["state"] == "pending"
+        waiting = await house.follow(message["media"][0])
+        assert (waiting.status, waiting.json["code"]) == (503, "media_pending")
+        house.clock.ahead += 600_000
+    (kept,) = await ready(house, message)
+    assert kept["error"] is None
+    assert len(sink.requests) == 4
+
+
+async def test_what_can_never_be_had_is_told_and_may_be_tried_again(house: House, sink: Sink) -> None:
+    sink.reply = Reply(410)
+    message = await house.text_in(f"{sink.url}/a")
+    (failed,) = await ready(house, message, "failed")
+    assert failed["error"] == "The server answered 410."
+    (event,) = (await house.get("/v1/events?type=media.failed"))["data"]
+    assert event["data"]["id"] == failed["id"]
+    assert (await house.follow(message["media"][0])).status == 404
+    sink.reply = Reply(body=PNG)
+    assert (await house.api("POST", f"/v1/media/{failed['id']}/fetch")).status == 200
+    await ready(house, message)
+    assert (await house.api("POST", f"/v1/media/{failed['id']}/fetch")).status == 409
+
+
+async def test_an_address_inside_is_never_asked(house: House) -> None:
+    message = await house.text_in("http://169.254.169.254/latest/meta-data")
+    await house.app.fetching.step()
+
+    async def told() -> Any:
+        (each,) = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+        return each["error"]
+
+    assert "no address that is allowed" in await eventually(told)
+
+
+async def test_what_no_text_can_say_is_kept_too(house: House) -> None:
+    """A binary SMS comes from its carrier as a data URI."""
+    carrier = house.app.carriers()[sandbox.CARRIER_ID]
+    said = Inbound("+447700900123", "+12025550100", "", (data_uri(b"\0\1\2"),))
+    (message,) = await house.app.receive.inbound(carrier, [said], house.columba.account_id)
+    (kept,) = await ready(house, {"id": ids.show("msg", message.id)})
+    assert (kept["content_type"], kept["name"]) == ("application/octet-stream", "file.bin")
+    got = await house.follow(kept["url"])
+    assert (got.body, got.headers["content-disposition"]) == (b"\0\1\2", 'attachment; filename="file.bin"')
+
+
+async def test_a_carriers_credentials_go_to_its_own_host_alone(house: House, sink: Sink) -> None:
+    with Sink(Reply(body=JPEG)) as cdn:
+        sink.reply = Reply(307, headers={"Location": f"{cdn.url}/it"})
+        config = {"base_url": sink.url, "account_sid": "AC1", "auth_token": "hush"}
+        made = await house.api(
+            "POST", "/v1/carriers", {"name": "t", "kind": "twilio", "config": config}, key=house.columba.live_key
+        )
+        assert made.status == 201, made.body
+        carrier = house.app.carriers()[ids.read("car", made.json["id"]) or 0]
+        urls = (f"{sink.url}/Media/ME1", f"{cdn.url}/ours")
+        said = Inbound("+447700900123", "+12025550100", "Look", urls, "MM1")
+        (message,) = await house.app.receive.inbound(carrier, [said])
+
+        async def there() -> bool:
+            await house.app.fetching.step()
+            path = f"/v1/media?message={ids.show('msg', message.id)}"
+            found = (await house.get(path, key=house.columba.live_key))["data"]
+            return [each["state"] for each in found] == ["ready", "ready"]
+
+        await eventually(there)
+        assert [request.headers["authorization"] for request in sink.requests] == ["Basic QUMxOmh1c2g="]
+        assert sorted(request.path for request in cdn.requests) == ["/it", "/ours"]
+        assert not any("authorization" in request.headers for request in cdn.requests)
+
+
+async def test_redacting_deletes_what_only_that_message_had(house: House, sink: Sink) -> None:
+    sink.reply = Reply(body=JPEG)
+    message = await house.text_in(f"{sink.url}/a")
+    await ready(house, message)
+    shared = await house.upload(PNG, "image/png")
+    sent = [await house.send(text="x", media=[shared["id"]]) for _ in range(2)]
+
+    async def delivered() -> Any:
+        shown = [await house.get(f"/v1/messages/{each['id']}") for each in sent]
+        return all(each["status"] == "delivered" for each in shown)
+
+    await eventually(delivered)
+
+    async def redact(an_id: str) -> None:
+        reply = await house.api("POST", f"/v1/messages/{an_id}/redact")
+        assert (reply.status, reply.json["media"]) == (200, [])
+
+    async def left(count: int) -> None:
+        async def look() -> bool:
+            return len(house.files()) == count
+
+        await eventually(look)
+
+    await left(2)
+    await redact(message["id"])
+    await left(1)
+    assert (await house.follow(message["media"][0])).status == 404
+    await redact(sent[0]["id"])
+    assert (await house.follow(sent[1]["media"][0])).body == PNG  # the other one still has it
+    await redact(sent[1]["id"])
+    await left(0)
+    assert (await house.get("/v1/media/usage"))["bytes"] == 0
+
+
+async def test_what_a_waiting_message_needs_can_not_be_deleted(house: House) -> None:
+    made = await house.upload(PNG, "image/png")
+    sent = await house.send(text="x", media=[made["id"]], send_at="2027-01-01T00:00:00Z")
+    refused = await house.api("DELETE", f"/v1/media/{made['id']}")
+    assert (refused.status, refused.json["code"]) == (409, "conflict")
+    await house.api("POST", f"/v1/messages/{sent['id']}/cancel")
+    assert (await house.api("DELETE", f"/v1/media/{made['id']}")).status == 204
+
+
+async def test_what_no_message_uses_is_swept_in_time(house: House) -> None:
+    unused, used = [await house.upload(PNG, "image/png") for _ in range(2)]
+    await house.send(text="x", media=[used["id"]])
+    await house.app.media.sweep()
+    assert len(house.files()) == 2
+    house.clock.ahead = 31 * 24 * HOUR
+    await house.app.media.sweep()
+    assert [each["id"] for each in (await house.get("/v1/media"))["data"]] == [used["id"]]
+    assert len(house.files()) == 1
+    await house.get(f"/v1/media/{unused['id']}", 404)
