@@ -37,9 +37,11 @@ without rowid
 
 -- What a rule does with a text: a row for each of its actions, of a forward for each destination. `n` is the action's place
 -- in the rule, `k` the destination's in the forward. `lane` is the destination's id, else the account's. `ref` is the id of
--- the message that it makes, decided before. `noticed` is what the rule captured of the text. `person` is whose order is kept.
+-- the message that it makes, decided before. `noticed` is what the rule captured of the text, `edits` what was changed since,
+-- `steps` what a destination's steps came to that are not done again. `person` is whose order is kept.
 -- Statuses: 0 pending, 1 delivered, 2 dead, 3 waits for another of its rule, 4 skipped, 5 failed and the next took over,
--- 6 canceled. `base` is how many attempts there were when it was last replayed.
+-- 6 canceled. `chain` says how it hangs together with others of its rule (columba/forwarding/runs.py). `base` is how many
+-- attempts there were when it was last replayed.
 create table runs (
 -- only sqlite
   id integer primary key,
@@ -55,6 +57,7 @@ create table runs (
   mode integer not null,
   version integer not null,
   kind integer not null,
+  chain integer not null default 0,
   lane bigint not null,
   status integer not null,
   due_at bigint not null,
@@ -65,6 +68,7 @@ create table runs (
   person text not null default '',
   noticed text,
   edits text,
+  steps text,
   answer_status integer,
   latency_ms integer,
   error text
@@ -75,7 +79,7 @@ create index runs_pending on runs (lane, due_at, id) where status = 0;
 create index runs_by_account on runs (account_id, mode, id);
 create index runs_dead on runs (account_id, mode, id) where status = 2;
 
--- What was sent, its secrets masked, and what came back.
+-- What was sent, its secrets masked, and what came back; all exchanges, where there were several.
 create table run_attempts (
   run_id bigint not null,
   n integer not null,
@@ -85,6 +89,7 @@ create table run_attempts (
   error text,
   request text,
   answer text,
+  exchanges text,
   primary key (run_id, n)
 )
 -- only sqlite
