@@ -1,0 +1,270 @@
+"""`columba consents` and `columba suppressions`: who allowed what, over the API.
+
+Exit codes: 0 done, 1 refused or failed (`check`: the person may not be texted), 2 asked wrongly, 3 nobody knows.
+"""
+
+import http.client
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import click
+
+from columba.cli import show
+from columba.cli.api import Api, Failure, Json, with_api
+from columba.cli.carriers import json_or_file
+from columba.cli.client import CLASSES, Listing
+from columba.cli.show import clean, json_text, style
+from columba.cli.values import Moment
+
+MOST_LISTED = 10_000
+Rows = Sequence[Json]
+LEDGER = ("at", "number", "action", "class", "sender", "source", "words")
+SUPPRESSED = ("since", "number", "class", "sender", "source")
+CHUNK = 256 * 1024
+ANSWER_S = 3_600.0  # a large file is dealt with before it is answered
+LOOK_S = 1.0
+
+
+@click.group(cls=Listing)
+def consents() -> None:
+    """Record, read, import and export what people said about being texted.
+
+    Without a command the ledger is listed.
+    """
+
+
+@consents.command("list")
+@with_api
+@click.option("--number", metavar="NUMBER", help="Of one person.")
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, metavar="N")
+def list_(api: Api, as_json: bool, number: str | None, limit: int) -> None:
+    """List the ledger, the newest first."""
+    _list(api, as_json, "/v1/consents", number, limit, LEDGER)
+
+
+def _list(api: Api, as_json: bool, path: str, number: str | None, limit: int, columns: tuple[str, ...]) -> None:
+    query = [("number", number)] if number else []
+    rows: Rows = [*api.pages(path, query, limit)]
+    if as_json:
+        click.echo(json_text(rows))
+    elif not rows and sys.stdout.isatty():
+        click.echo("There are none.", err=True)
+    else:
+        show.table(columns, [[clean(row.get(name) or "") for name in columns] for row in rows])
+
+
+_SCOPE = (
+    click.option("--class", "klass", type=click.Choice(CLASSES), help="The class it is about.  [default: all]"),
+    click.option("--sender", metavar="SENDER", help="Your number or name it is about.  [default: all]"),
+    click.option("--source", default="command line", show_default=True, metavar="TEXT", help="Where it comes from."),
+    click.option("--at", type=Moment(-1), metavar="TIME", help="When they said so: a time, or 2d for two days ago."),
+    click.option("--words", metavar="TEXT", help="What they said, or agreed to."),
+    click.option("--proof", metavar="TEXT", help="What shows it."),
+    click.option("--purpose", metavar="TEXT", help="What it is for."),
+)
+
+
+def _scoped(command: Any) -> Any:
+    for option in reversed(_SCOPE):
+        command = option(command)
+    return command
+
+
+@consents.command("opt-in")
+@with_api
+@click.argument("number")
+@_scoped
+@click.option("--confirm", is_flag=True, help="Ask the person first.")
+def opt_in(api: Api, as_json: bool, number: str, **said: Any) -> None:
+    """Record that a person wants to be texted."""
+    _record(api, as_json, number, "opt_in", said)
+
+
+@consents.command("opt-out")
+@with_api
+@click.argument("number")
+@_scoped
+def opt_out(api: Api, as_json: bool, number: str, **said: Any) -> None:
+    """Record that a person doesn't. Nothing that waits for them leaves any more."""
+    _record(api, as_json, number, "opt_out", said)
+
+
+def _record(api: Api, as_json: bool, number: str, action: str, said: Json) -> None:
+    said["class"] = said.pop("klass")
+    made = api.post("/v1/consents", {"number": number, "action": action} | {k: v for k, v in said.items() if v})
+    click.echo(json_text(made) if as_json else f"{clean(made['id'])}  {clean(made['number'])}  {clean(made['action'])}")
+
+
+@consents.command()
+@with_api
+@click.argument("number")
+@click.option("--class", "klass", type=click.Choice(CLASSES), default="transactional", show_default=True)
+@click.option("--sender", metavar="SENDER", help="From which of yours.")
+@click.pass_context
+def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, sender: str | None) -> None:
+    """Say whether a person may be texted, and why. Ends with 1 if not."""
+    query = [("number", number), ("class", klass), *([("sender", sender)] if sender else [])]
+    told = api.get("/v1/consents/check", query)
+    if as_json:
+        click.echo(json_text(told))
+    else:
+        word = style("yes", "good") if told["allowed"] else style(clean(told["code"]), "bad")
+        click.echo(f"{word}  {clean(told['detail'])}")
+    ctx.exit(0 if told["allowed"] else 1)
+
+
+@consents.command()
+@with_api
+@click.option("--set", "changes", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
+def settings(api: Api, as_json: bool, changes: str | None) -> None:
+    """Show what classes need, the words and the answers; change them.
+
+    \b
+      columba consents settings --set '{"brand": "Columba Coffee", "marketing": "opt_in"}'
+    """
+    path = "/v1/consent-settings"
+    click.echo(
+        json_text(api.get(path) if changes is None else api.change("PATCH", path, json_or_file(changes, "--set")))
+    )
+
+
+@consents.command("import")
+@with_api
+@click.argument("file", type=click.File("rb"))
+@click.option("--action", type=click.Choice(("opt_in", "opt_out")), default="opt_out", show_default=True)
+@click.option("--class", "klass", type=click.Choice(CLASSES), help="The class it is about.  [default: all]")
+@click.option("--sender", metavar="SENDER", help="Your number or name it is about.  [default: all]")
+@click.option("--source", default="import", show_default=True, metavar="TEXT", help="Where it comes from.")
+@click.option("--at", type=Moment(-1), metavar="TIME", help="When those without a time of their own said so.")
+@click.option("--overrule", is_flag=True, help="Opt-ins without a time count against opt-outs that are known.")
+@click.option("--resume", metavar="ID", help="Go on with an import that was interrupted, with the same file.")
+@click.pass_context
+def import_(ctx: click.Context, /, api: Api, as_json: bool, file: BinaryIO, resume: str | None, **said: Any) -> None:
+    """Record a CSV file, of any size. What its rows say themselves goes before what is said here.
+
+    The heading names the columns: number, action, class, sender, purpose, source, at, words, proof. Ends with 1 if rows
+    were refused; they are listed.
+
+    \b
+      columba consents import suppressions.csv
+      columba consents import newsletter.csv --action opt_in --class marketing --source "newsletter form"
+    """
+    if resume is None:
+        said["class"] = said.pop("klass")
+        said["name"] = os.path.basename(getattr(file, "name", "") or "standard input")[:200]
+        made = api.post("/v1/consents/imports", {name: value for name, value in said.items() if value})
+    else:
+        made = api.get(f"/v1/consents/imports/{resume}")
+    place = f"/v1/consents/imports/{clean(made['id'])}"
+    done = _upload(api, made, file, place)
+    if as_json:
+        click.echo(json_text(done))
+    else:
+        click.echo(_progress(done))
+        for row in api.pages(f"{place}/refusals", (), 20):
+            click.echo(f"  row {row['row']}  {clean(row['number'])}  {clean(row['detail'])}", err=True)
+        if done["refused"] > 20:
+            click.echo(f"  ... {done['refused'] - 20:,} more", err=True)
+    ctx.exit(1 if done["refused"] else 0)
+
+
+def _upload(api: Api, made: Json, file: BinaryIO, place: str) -> Json:
+    """Send the file in one request, and show meanwhile how far it has come."""
+    live, over = show.Live(), threading.Event()
+
+    def look() -> None:
+        other = api.beside()
+        while not over.wait(LOOK_S):
+            try:
+                live.show(_progress(other.get(place)))
+            except Failure:
+                break
+        other.close()
+
+    watching = threading.Thread(target=look, daemon=True)
+    watching.start()
+    try:
+        done: Json = api.pour(made["upload_url"], iter(lambda: file.read(CHUNK), b""), "text/csv", ANSWER_S)
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(
+            f"the file was not sent whole ({error})",
+            "interrupted",
+            f"Go on with: columba consents import FILE --resume {clean(made['id'])}",
+        ) from error
+    finally:
+        over.set()
+        watching.join()
+        live.end()
+    return done
+
+
+def _progress(told: Json) -> str:
+    return (
+        f"{clean(told['id'])}  {clean(told['state'])}  {told['rows']:,} rows: {told['recorded']:,} recorded, "
+        f"{told['unchanged']:,} known already, {told['refused']:,} refused"
+    )
+
+
+@consents.command()
+@with_api
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N")
+def imports(api: Api, as_json: bool, limit: int) -> None:
+    """List the files that were imported, and how far each has come."""
+    rows: Rows = [*api.pages("/v1/consents/imports", (), limit)]
+    if as_json:
+        click.echo(json_text(rows))
+    else:
+        columns = ("id", "name", "state", "rows", "recorded", "unchanged", "refused", "created_at")
+        show.table(columns, [[clean(row.get(name)) for name in columns] for row in rows])
+
+
+@consents.command("export")
+@with_api
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
+def export(api: Api, as_json: bool, output: str) -> None:
+    """Write the whole ledger as CSV."""
+    _export(api, as_json, "/v1/consents/export", output)
+
+
+def _export(api: Api, as_json: bool, path: str, output: str) -> None:
+    size = 0
+    if output == "-":
+        out = sys.stdout.buffer
+        for chunk in api.drain(path):
+            out.write(chunk)
+        return
+    try:
+        with open(output, "wb") as file:
+            for chunk in api.drain(path):
+                size += file.write(chunk)
+    except OSError as error:
+        raise Failure(f"{clean(output)} can't be written: {error.strerror}", "failed") from error
+    click.echo(json_text({"file": output, "size": size}) if as_json else f"{output}  {size:,} bytes")
+
+
+@click.group(cls=Listing)
+def suppressions() -> None:
+    """List and export who must not be texted.
+
+    Without a command they are listed. `columba consents opt-in` takes somebody off, with their consent.
+    """
+
+
+@suppressions.command("list")
+@with_api
+@click.option("--number", metavar="NUMBER", help="Of one person.")
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, metavar="N")
+def list_suppressions(api: Api, as_json: bool, number: str | None, limit: int) -> None:
+    """List who has opted out and not in again, the newest first."""
+    _list(api, as_json, "/v1/suppressions", number, limit, SUPPRESSED)
+
+
+@suppressions.command("export")
+@with_api
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
+def export_suppressions(api: Api, as_json: bool, output: str) -> None:
+    """Write all of them as CSV."""
+    _export(api, as_json, "/v1/suppressions/export", output)

@@ -1,0 +1,83 @@
+"""`columba quiet`: when people may be texted, over the API.
+
+Exit codes: 0 done, 1 refused or failed (`check`: not at that moment), 2 asked wrongly, 3 nobody knows.
+"""
+
+import click
+
+from columba.cli import show
+from columba.cli.api import Api, with_api
+from columba.cli.carriers import json_or_file
+from columba.cli.client import CLASSES, Listing
+from columba.cli.show import clean, json_text, style
+from columba.cli.values import Moment
+
+COLUMNS = ("country", "state", "classes", "days", "open", "close", "source")
+PATH = "/v1/quiet-hours"
+
+
+@click.group(cls=Listing)
+def quiet() -> None:
+    """Show, set and try quiet hours and sending windows.
+
+    Without a command the windows in force are listed.
+    """
+
+
+@quiet.command("list")
+@with_api
+def list_(api: Api, as_json: bool) -> None:
+    """List the windows at which people may be texted: your own, and those that come with the program."""
+    told = api.get(PATH)
+    if as_json:
+        click.echo(json_text(told))
+        return
+    click.echo("Windows are kept." if told["enabled"] else "Windows are not kept for these messages.", err=True)
+    rows = [*told["windows"], *told["defaults_in_force"]]
+    cells = []
+    for row in rows:
+        days = "every day" if len(row["days"]) == 7 else ", ".join(row["days"])
+        shown = {**row, "classes": ", ".join(row["classes"]), "days": days}
+        cells.append([clean(shown.get(name) or "") for name in COLUMNS])
+    show.table(COLUMNS, cells)
+
+
+@quiet.command("set")
+@with_api
+@click.argument("document", metavar="JSON")
+def set_(api: Api, as_json: bool, document: str) -> None:
+    """Replace what was set: JSON, @FILE or @- for standard input.
+
+    \b
+      columba quiet set '{"windows": [{"country": "FR", "days": ["mon", "tue", "wed", "thu", "fri"],
+                          "open": "10:00", "close": "20:00"}]}'
+    """
+    told = api.change("PUT", PATH, json_or_file(document, "JSON"))
+    click.echo(json_text(told) if as_json else f"{len(told['windows'])} windows of your own are set.")
+
+
+@quiet.command()
+@with_api
+def reset(api: Api, as_json: bool) -> None:
+    """Go back to what usually holds."""
+    api.delete(PATH)
+    click.echo(json_text({"reset": True}) if as_json else "What usually holds holds again.", err=not as_json)
+
+
+@quiet.command()
+@with_api
+@click.argument("number")
+@click.option("--class", "klass", type=click.Choice(CLASSES), default="marketing", show_default=True)
+@click.option("--at", type=Moment(), metavar="TIME", help="At another moment than now.")
+@click.pass_context
+def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, at: str | None) -> None:
+    """Say whether a number may be texted now, else when. Ends with 1 if not now."""
+    told = api.get(f"{PATH}/check", [("number", number), ("class", klass), *([("at", at)] if at else [])])
+    if as_json:
+        click.echo(json_text(told))
+    else:
+        zones = ", ".join(map(clean, told["time_zones"]))
+        where = " ".join(filter(None, (clean(told["country"]), clean(told["state"] or ""))))
+        when = style("open", "good") if told["open"] else style(f"from {clean(told['next_open'] or 'never')}", "doubt")
+        click.echo(f"{when}  {where}  {zones}")
+    ctx.exit(0 if told["open"] else 1)
