@@ -1,0 +1,208 @@
+-- A person's messages: those sent to the number, and those that came from it.
+-- name: messages_to
+select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
+  m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
+from messages m join bodies b on b.message_id = m.id
+where m.to_addr = :number and m.id > :after and m.direction = 0
+-- only sqlite
+  and +m.account_id = :account_id and +m.mode = :mode
+-- end
+-- only postgres
+  and m.account_id = :account_id and m.mode = :mode
+-- end
+order by m.id limit :most
+
+-- name: messages_from
+select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
+  m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
+from messages m join bodies b on b.message_id = m.id
+where m.from_addr = :number and m.id > :after and m.direction = 1
+-- only sqlite
+  and +m.account_id = :account_id and +m.mode = :mode
+-- end
+-- only postgres
+  and m.account_id = :account_id and m.mode = :mode
+-- end
+order by m.id limit :most
+
+-- name: parts_of
+-- rows: id int
+select p.message_id, p.n, p.carrier_id, coalesce(p.written_id, p.carrier_message_id) as carrier_message_id, p.status,
+  p.error, p.sent_at, p.done_at
+from {rows} r join parts p on p.message_id = r.id order by p.message_id, p.n
+
+-- name: events_of
+-- rows: id int
+select e.subject, e.id, e.type, e.at from {rows} r join events e on e.subject = r.id order by e.id
+
+-- name: deliveries_of
+-- rows: id int
+select e.subject, d.endpoint_id, d.event_id, d.status, d.updated_at, d.answer_status
+from {rows} r join events e on e.subject = r.id join deliveries d on d.event_id = e.id order by d.event_id
+
+-- Only what has left: what may be on its way to the wire at this moment has to be waited for.
+-- name: erase_messages
+-- rows: id int
+delete from messages where id in (select id from {rows} r) and status >= 30
+returning id
+
+-- name: erase_bodies
+-- rows: id int
+delete from bodies where message_id in (select id from {rows} r)
+
+-- name: erase_tags
+-- rows: id int, account_id int, mode int, tag text
+delete from tags where (account_id, mode, tag, message_id) in (select account_id, mode, tag, id from {rows} r)
+
+-- name: erase_parts
+-- rows: id int
+delete from parts where message_id in (select id from {rows} r)
+
+-- name: erase_past_parts
+-- rows: id int
+delete from past_parts where message_id in (select id from {rows} r)
+
+-- name: erase_fragments
+-- rows: sender text, account_id int, mode int
+delete from fragments where (sender, account_id, mode) in (select sender, account_id, mode from {rows} r)
+  or (to_addr, account_id, mode) in (select sender, account_id, mode from {rows} r)
+
+-- name: erase_submitted_parts
+-- rows: pattern text
+delete from smpp_parts where exists (select 1 from {rows} r where smpp_parts.asked like r.pattern)
+
+-- The events of things, their deliveries and attempts.
+-- name: erase_attempts_of
+-- rows: id int
+delete from attempts where (endpoint_id, event_id) in (
+  select d.endpoint_id, d.event_id from {rows} r join events e on e.subject = r.id join deliveries d on d.event_id = e.id)
+
+-- name: erase_deliveries_of
+-- rows: id int
+delete from deliveries where event_id in (select e.id from {rows} r join events e on e.subject = r.id)
+
+-- name: erase_events_of
+-- rows: id int
+delete from events where subject in (select id from {rows} r)
+
+-- name: erase_attempts
+-- rows: id int
+delete from attempts where (endpoint_id, event_id) in (
+  select d.endpoint_id, d.event_id from {rows} r join deliveries d on d.event_id = r.id)
+
+-- name: erase_deliveries
+-- rows: id int
+delete from deliveries where event_id in (select id from {rows} r)
+
+-- name: erase_events
+-- rows: id int
+delete from events where id in (select id from {rows} r)
+returning id
+
+-- Events that name the number, among the next of an account.
+-- name: events_until
+select max(e.id) as upto, count(*) as n from (
+  select id from events where account_id = :account_id and mode = :mode and id > :after order by id limit :most) e
+
+-- name: events_naming
+select id from events
+where account_id = :account_id and mode = :mode and id > :after and id <= :upto and data like :pattern
+order by id
+
+-- The answers that would be given again, by when their messages were accepted. Those of batches keep their other rows.
+-- name: blank_answers
+-- rows: id int, account_id int, mode int, since int, until int, answer text
+update idempotency set answer = r.answer from {rows} r
+where idempotency.created_at between r.since and r.until and idempotency.ref = r.id
+  and idempotency.account_id = r.account_id and idempotency.mode = r.mode
+
+-- name: blank_in_answers
+-- rows: id int, account_id int, mode int, since int, until int, number text
+update idempotency set answer = replace(idempotency.answer, r.number, 'null') from {rows} r
+where idempotency.created_at between r.since and r.until and idempotency.ref = r.id
+  and idempotency.account_id = r.account_id and idempotency.mode = r.mode and idempotency.answer not like 'v1.%'
+
+-- Jobs.
+-- name: insert_job
+-- rows: id int, account_id int, mode int, kind text, hash text, sealed text, state text, counts text, created_by int, at int, done_at int
+insert into privacy_jobs (id, account_id, mode, kind, hash, sealed, state, counts, created_by, created_at, updated_at, done_at,
+  token, held_until)
+select id, account_id, mode, kind, hash, sealed, state, counts, created_by, at, at, done_at, '', 0 from {rows} r
+
+-- name: jobs
+select id, kind, hash, sealed, state, counts, created_by, created_at, updated_at, done_at from privacy_jobs
+where account_id = :account_id and mode = :mode and id < :before and (hash = :hash or :hash = '')
+order by id desc limit :most
+
+-- name: job
+select id, kind, hash, sealed, state, counts, created_by, created_at, updated_at, done_at from privacy_jobs
+where account_id = :account_id and mode = :mode and id = :id
+
+-- name: open_jobs
+select id, account_id, mode, kind, sealed, counts, created_by from privacy_jobs
+where state = 'running' and held_until < :now order by held_until limit :most
+
+-- name: hold_job
+-- rows: id int, token text, now int, until int
+update privacy_jobs set token = r.token, held_until = r.until from {rows} r
+where privacy_jobs.id = r.id and privacy_jobs.state = 'running'
+  and (privacy_jobs.held_until < r.now or privacy_jobs.token = r.token)
+returning privacy_jobs.id
+
+-- name: note_job
+-- rows: id int, token text, state text, counts text, at int, done_at int, until int
+update privacy_jobs set state = r.state, counts = r.counts, updated_at = r.at, done_at = r.done_at, held_until = r.until,
+  sealed = case when r.state = 'done' then null else privacy_jobs.sealed end
+from {rows} r where privacy_jobs.id = r.id and privacy_jobs.token = r.token
+returning privacy_jobs.id
+
+-- Exports of somebody who is erased know no more whom they were of.
+-- name: forget_exports_of
+-- rows: hash text, account_id int, mode int
+update privacy_jobs set sealed = null from {rows} r
+where privacy_jobs.kind = 'export' and privacy_jobs.hash = r.hash and privacy_jobs.account_id = r.account_id
+  and privacy_jobs.mode = r.mode
+
+-- name: forget_exports
+-- rows: before int
+update privacy_jobs set sealed = null from {rows} r
+where privacy_jobs.kind = 'export' and privacy_jobs.sealed is not null and privacy_jobs.created_at < r.before
+
+-- What other rooms hang on messages.
+-- name: erase_run_attempts
+-- rows: message_id int
+delete from run_attempts where run_id in (select t.id from {rows} r join runs t on t.message_id = r.message_id)
+
+-- name: erase_runs
+-- rows: message_id int
+delete from runs where message_id in (select message_id from {rows} r)
+
+-- name: erase_second_routes
+-- rows: message_id int
+delete from second_routes where message_id in (select message_id from {rows} r)
+
+-- What was said of consent: the words go, where the person stands stays under the keyed hash.
+-- name: consents_of
+select id, sender, class, purpose, action, source, at, words, language, proof, message_id from consents
+where account_id = :account_id and mode = :mode and hash = :hash and id > :after order by id limit :most
+
+-- name: erase_consents
+-- rows: account_id int, mode int, hash int, number text
+update consents set number = '', words = null, proof = null from {rows} r
+where consents.account_id = r.account_id and consents.mode = r.mode and consents.hash = r.hash and consents.number <> ''
+returning consents.id
+
+-- name: erase_opt_in_requests
+-- rows: account_id int, mode int, hash int, number text
+delete from opt_in_requests where (account_id, mode, hash) in (select account_id, mode, hash from {rows} r)
+
+-- name: erase_consent_replies
+-- rows: account_id int, mode int, hash int, number text
+delete from consent_replies where (account_id, mode, hash) in (select account_id, mode, hash from {rows} r)
+
+-- name: erase_import_refusals
+-- rows: account_id int, mode int, hash int, number text
+delete from consent_import_refusals where (import_id, n) in (
+  select f.import_id, f.n from {rows} r
+  join consent_imports i on i.account_id = r.account_id and i.mode = r.mode
+  join consent_import_refusals f on f.import_id = i.id and f.number = r.number)

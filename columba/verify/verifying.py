@@ -1,0 +1,525 @@
+"""Verifications: begun, sent again, checked, ended.
+
+Beginning one takes two commits: the guard's counts and the verification itself, whose code is not accepted yet; then its
+message, with which the code becomes good. A crash between them leaves one that is never asked for and is begun anew. A
+check is one transaction, in which of all that try at once the first right one wins. Fails with Refusals.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+from columba.core import events, ids, status
+from columba.core.accept import Accept, Caller, Submission
+from columba.core.ids import Ids
+from columba.core.model import (
+    VERIFICATION_APPROVED,
+    VERIFICATION_BLOCKED,
+    VERIFICATION_CANCELED,
+    VERIFICATION_EXPIRED,
+    Event,
+    Json,
+    Message,
+    rfc3339,
+)
+from columba.errors import FieldError, Refusal
+from columba.http.body import invalid
+from columba.numbers import NumberError, normalise
+from columba.policies import Policy
+from columba.store import Row, Step, Store, plan, statements
+from columba.templates.room import Templates
+from columba.verify import guard
+from columba.verify.codes import Codes
+from columba.verify.guard import InForce, Limit
+from columba.verify.shapes import NewVerification, Settings
+from columba.verify.words import bound, sentence
+
+SQL = statements(Path(__file__).with_name("verify.sql"))
+STARTING, PENDING, APPROVED, EXPIRED, CANCELED = range(5)
+STATUSES: Final = ("pending", "pending", "approved", "expired", "canceled")
+STALE_MS: Final = 10_000  # a verification that was begun and whose message was not accepted
+TRIES, PAUSE_S = 100, 0.02  # for one that another request is beginning at this moment
+KNOWN_BLOCKS: Final = 10_000
+TRUSTED_MS: Final = 2_000  # how long a block is believed without asking the store again
+AT_ONCE: Final = 500
+NOBODY: Final = 0
+
+log = structlog.get_logger()
+Who = tuple[int, int]
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a verification was begun with: how each of its sends is made."""
+
+    length: int
+    alphabet: str
+    template: str | None = None
+    params: dict[str, Any] = {}
+    language: str | None = None
+    brand: str = ""
+    sender: str | None = None
+    domain: str | None = None
+    address: str | None = None
+    device: str | None = None
+    metadata: dict[str, Any] = {}
+    expires_in: int = 600
+
+
+class Found(NamedTuple):
+    """A verification: a row of `verification`."""
+
+    id: int
+    account_id: int
+    mode: int
+    to: str
+    status: int
+    hash: str
+    asked: Asked
+    counted: list[str]
+    checks: int
+    max_checks: int
+    sends: int
+    max_sends: int
+    message_id: int
+    sent_at: int
+    created_at: int
+    updated_at: int
+    expires_at: int
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in (STARTING, PENDING)
+
+
+_asked = msgspec.json.Decoder(Asked).decode
+_keys = msgspec.json.Decoder(list[str]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def found_of(row: Row) -> Found:
+    return Found(*row[:6], _asked(row[6]), _keys(row[7]), *row[8:])  # type: ignore[call-arg]  # as the statement has them
+
+
+def policy() -> Policy[Settings, InForce]:
+    """What accounts set for verifications."""
+    return Policy("verify", Settings, guard.in_force, Settings())
+
+
+class Verifying:
+    def __init__(
+        self,
+        store: Store,
+        new_id: Ids,
+        clock: Callable[[], int],
+        codes: Codes,
+        rules: Policy[Settings, InForce],
+        templates: Templates,
+        accept: Accept,
+        publisher: events.Publisher,
+        default_country: Callable[[int], str | None],
+    ) -> None:
+        self.rules = rules
+        self._store = store
+        self._ids = new_id
+        self._clock = clock
+        self._codes = codes
+        self._templates = templates
+        self._accept = accept
+        self._publisher = publisher
+        self._country = default_country
+        self._sending: set[int] = set()
+        self._blocked: dict[tuple[int, int, str], tuple[int, int, str]] = {}
+
+    # Reading
+
+    async def find(self, who: Who, an_id: int) -> Found | None:
+        rows = await self._store.read(SQL["verification"], id=an_id, account_id=who[0], mode=who[1])
+        return found_of(rows[0]) if rows else None
+
+    async def newest_of(self, who: Who, to: str) -> Found | None:
+        rows = await self._store.read(SQL["verification_of"], account_id=who[0], mode=who[1], to_addr=to)
+        return found_of(rows[0]) if rows else None
+
+    def number(self, account_id: int, to: str) -> str:
+        try:
+            return normalise(to, self._country(account_id))
+        except NumberError as error:
+            raise invalid([FieldError("to", "invalid_number", error.detail)]) from None
+
+    # Beginning and sending
+
+    async def start(self, caller: Caller, new: NewVerification) -> Found:
+        """A code on its way. Where the number has one that is good, that one is sent again."""
+        who = (caller.account_id, caller.mode)
+        rules = self.rules.of(*who)
+        to = self.number(caller.account_id, new.to)
+        asked = _complete(new, rules.settings)
+        limits = self._screen(who, to, asked, rules)
+        for _ in range(TRIES):
+            made = await self._begin(caller, to, asked, rules, limits)
+            if made is not None:
+                return made
+            found = await self.newest_of(who, to)
+            if found is None or not found.is_open:
+                continue
+            now = self._clock()
+            if found.status == STARTING and now < found.created_at + STALE_MS:
+                await asyncio.sleep(PAUSE_S)
+            elif found.status == STARTING:
+                await self._store.commit(plan(Step(SQL["drop_verification"], [(found.id,)])))
+            elif now >= found.expires_at:
+                await self._end(found, EXPIRED, VERIFICATION_EXPIRED)
+            elif found.checks >= found.max_checks or not _same(found.asked, asked):
+                await self._end(found, CANCELED, VERIFICATION_CANCELED)
+            else:
+                return await self.resend(caller, found, limits)
+        raise Refusal("conflict", "Another request is beginning a verification of this number.")
+
+    def _screen(self, who: Who, to: str, asked: Asked, rules: InForce) -> Sequence[Limit]:
+        usual: frozenset[str] | None = None
+        if who[1] == status.LIVE:
+            country = self._country(who[0])
+            usual = frozenset((country,)) if country else frozenset()
+        return guard.screen(to, asked.address, asked.device, rules, usual)
+
+    async def _begin(
+        self, caller: Caller, to: str, asked: Asked, rules: InForce, limits: Sequence[Limit]
+    ) -> Found | None:
+        """A new one; None where the number has one already."""
+        who = (caller.account_id, caller.mode)
+        now = self._clock()
+        self._known_blocks(who, limits, now)
+        an_id, message_id = self._ids(), self._ids()
+        code, hashed = self._codes.new(an_id, asked.length, asked.alphabet)
+        text = self._text(who, asked, code)
+        settings = rules.settings
+        made = Found(
+            an_id, *who, to, PENDING, hashed, asked, [each.key for each in limits], 0, settings.checks, 1, settings.sends,
+            message_id, now, now, now, now + 1000 * asked.expires_in,
+        )  # fmt: skip
+        row = (
+            an_id, *who, to, hashed, _encode(asked).decode(), _encode(made.counted).decode(), made.max_checks,
+            made.max_sends, message_id, now, made.expires_at,
+        )  # fmt: skip
+        keep = Step(SQL["insert_verification"], [row])
+        if not await self._counted(who, an_id, limits, keep, now):
+            return None
+        begun = Step(SQL["begin_verification"], [(message_id, an_id)])
+        outcome = await self._send(caller, made, text, begun)
+        if isinstance(outcome, Refusal):
+            await self._store.commit(
+                plan(
+                    Step(SQL["drop_verification"], [(an_id,)]),
+                    Step(SQL["count_sends"], [(an_id, *who, each.key, -1) for each in limits]),
+                )
+            )
+            raise outcome
+        return made
+
+    async def resend(self, caller: Caller, found: Found, limits: Sequence[Limit] | None = None) -> Found:
+        """The same code once more."""
+        who = (caller.account_id, caller.mode)
+        now = self._clock()
+        if found.status != PENDING or now >= found.expires_at:
+            raise Refusal("conflict", f"The verification is {state(found, now)}.")
+        if found.sends >= found.max_sends:
+            raise Refusal("too_many_attempts", f"The code was sent {found.sends} times.", retry_after=_wait(found, now))
+        if limits is None:
+            limits = self._screen(who, found.to, found.asked, self.rules.of(*who))
+        self._known_blocks(who, limits, now)
+        if found.id in self._sending:
+            raise Refusal("conflict", "It is being sent at this moment.")
+        code = self._codes.again(found.id, found.asked.length, found.asked.alphabet, found.hash)
+        if code is None:
+            raise Refusal("conflict", "Its code was made with a key that is not here any more: begin another.")
+        text = self._text(who, found.asked, code)
+        message_id = self._ids()
+        self._sending.add(found.id)
+        try:
+            keep = Step(SQL["claim_send"], [(found.id, message_id, now)])
+            if not await self._counted(who, found.id, limits, keep, now):
+                raise Refusal("conflict", "It was ended, or sent as often as it may be, at this moment.")
+            again = found._replace(sends=found.sends + 1, message_id=message_id, sent_at=now, updated_at=now)
+            outcome = await self._send(caller, again, text)
+        finally:
+            self._sending.discard(found.id)
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return again
+
+    async def _send(self, caller: Caller, found: Found, text: str, also: Step | None = None) -> "Message | Refusal":
+        left = max(1, (found.expires_at - self._clock()) // 1000)
+        submission = Submission(found.to, text, found.asked.sender, status.OTP, valid_for=left, id=found.message_id)
+        more = None if also is None else lambda _messages, first: [also._replace(given=first)]
+        (outcome,) = await self._accept(caller, [submission], also=more)
+        return outcome
+
+    def _text(self, who: Who, asked: Asked, code: str) -> str:
+        if asked.template is None:
+            return bound(sentence(code, asked.brand, asked.language), code, asked.domain)
+        values = {
+            "code": code,
+            **self._templates.known(*who, asked.template, brand=asked.brand, minutes=asked.expires_in // 60),
+            **asked.params,
+        }
+        try:
+            made = self._templates.make(*who, asked.template, values, asked.language)
+        except Refusal as refusal:
+            problems = [
+                FieldError("template", "invalid_value", "Expected a template with a parameter `code`.")
+                if each.field == "params.code"
+                else each
+                for each in refusal.errors
+            ]
+            raise invalid(problems) from None
+        if made.klass not in (None, status.OTP):
+            raise invalid([FieldError("template", "invalid_value", "Its messages are not of class otp.")])
+        return bound(made.text, code, asked.domain)
+
+    # The guard's word
+
+    def _known_blocks(self, who: Who, limits: Sequence[Limit], now: int) -> None:
+        """Refuse from memory what the store refused a moment ago: an attack is not to reach it."""
+        if self._blocked:
+            for each in limits:
+                known = self._blocked.get((*who, each.key))
+                if known is not None:
+                    if now < known[0]:
+                        raise _over(each.key, known[2], known[1], now)
+                    del self._blocked[(*who, each.key)]
+
+    async def _counted(self, who: Who, ref: int, limits: Sequence[Limit], keep: Step, now: int) -> bool:
+        """Do what `keep` does, and count a send, if the guard lets it; whether it was done. Refusal by the guard."""
+        judged = [(ref, *who, each.key, now, each.window_ms, each.pace, each.spare) for each in limits]
+        levels = [
+            Step(
+                SQL["judge_counts"],
+                [row for each, row in zip(limits, judged, strict=True) if each.level == level],
+                missing=tuple(range(1, level + 1)) or None,
+            )
+            for level in range(guard.LEVELS)
+        ]
+        judges = tuple(range(1, len(levels) + 1))
+        results = await self._store.commit(
+            plan(
+                Step(SQL["touch_counts"], judged),
+                *levels,
+                *(Step(SQL["block_counts"], feed=place) for place in judges),
+                keep._replace(missing=judges),
+                Step(SQL["count_sends"], [(ref, *who, each.key, 1) for each in limits], given=2 * len(levels) + 1),
+            ),
+            apart=True,
+        )
+        for place in judges:
+            for row in results[place]:
+                if row[0] == ref:
+                    _, key, why, until, *_ = row
+                    if len(self._blocked) >= KNOWN_BLOCKS:
+                        self._blocked.clear()
+                    self._blocked[(*who, key)] = (min(until, now + TRUSTED_MS), until, why)
+                    raise _over(key, why, until, now)
+        return any(row[0] == ref for row in results[2 * len(levels) + 1])
+
+    # Checking
+
+    async def check(self, who: Who, found: Found | None, code: str, to: str | None = None) -> tuple[int, bool]:
+        """The status after it, and whether the code was right. Nobody (`found` is None) takes as long as anybody; with
+        `to` the number's checks are limited whether or not it has a code."""
+        now = self._clock()
+        ref = self._ids()
+        an_id = NOBODY if found is None else found.id
+        hashed = self._codes.entered(an_id, code, "" if found is None else found.hash)
+        event_id = self._ids()
+        data = None if found is None else _encode(view(found._replace(status=APPROVED, updated_at=now), now)).decode()
+        counted = [] if found is None else [(ref, *who, key, found.sends) for key in found.counted]
+        judged = [] if to is None else [(ref, *who, f"chk:{to}", now, guard.TEN_MINUTES, CHECKS_BY_NUMBER, 0)]
+        attempt = [(ref, an_id, hashed, now)]
+        results = await self._store.commit(
+            plan(
+                Step(SQL["touch_counts"], judged),
+                Step(SQL["judge_counts"], judged),
+                Step(SQL["count_sends"], [(ref, *who, row[3], 1) for row in judged], missing=1),
+                Step(SQL["hold_verifications"], attempt, missing=1),
+                Step(SQL["right_checks"], attempt, missing=1),
+                Step(SQL["tally_checks"], attempt, missing=1),
+                Step(SQL["approve"], [(ref, an_id, now)], given=4),
+                Step(
+                    SQL["pass_events"],
+                    [(ref, an_id, event_id, *who, VERIFICATION_APPROVED, now, data, None)],
+                    given=4,
+                ),
+                *events.steps((), 8, feed=7),
+                Step(SQL["count_entered"], counted, given=4),
+            ),
+            apart=True,
+        )
+        over = [row for row in results[1] if row[0] == ref]
+        if over:
+            raise Refusal("too_many_attempts", retry_after=max(1, (over[0][3] - now) // 1000))
+        if any(row[0] == ref for row in results[4]):
+            if found is not None:
+                event = Event(event_id, *who, VERIFICATION_APPROVED, an_id, now, msgspec.json.decode(data or "null"))
+                self._publisher.published(results[9], {event_id: event})
+            return APPROVED, True
+        if any(row[1] == an_id for row in results[4]):
+            return APPROVED, False
+        return PENDING if found is None else found.status, False
+
+    # Ending
+
+    async def cancel(self, found: Found) -> Found:
+        now = self._clock()
+        if found.status != PENDING or now >= found.expires_at:
+            raise Refusal("conflict", f"The verification is {state(found, now)}.")
+        ended = await self._end(found, CANCELED, VERIFICATION_CANCELED)
+        if ended is None:
+            raise Refusal("conflict", "It was ended at this moment.")
+        return ended
+
+    async def _end(self, found: Found, what: int, kind: int) -> Found | None:
+        now = self._clock()
+        ended = found._replace(status=what, updated_at=now)
+        event = Event(self._ids(), found.account_id, found.mode, kind, found.id, now, view(ended, now))
+        results = await self._store.commit(
+            plan(
+                Step(SQL["end_verification"], [(found.id, what, now)]),
+                *events.steps([events.row(event)], 1, given=0),
+            )
+        )
+        if not any(row[0] == found.id for row in results[0]):
+            return None
+        self._publisher.published(results[2], {event.id: event})
+        return ended
+
+    async def expire(self) -> int:
+        """End those whose time is over: a chore. How many that were."""
+        now = self._clock()
+        rows = [found_of(row) for row in await self._store.read(SQL["due_verifications"], now=now, most=AT_ONCE)]
+        due = [each for each in rows if each.status == PENDING]
+        happened = {}
+        made = []
+        for each in due:
+            shown = view(each._replace(status=EXPIRED, updated_at=now), now)
+            event = Event(self._ids(), each.account_id, each.mode, VERIFICATION_EXPIRED, each.id, now, shown)
+            happened[event.id] = event
+            made.append(events.row(event))
+        if rows:
+            results = await self._store.commit(
+                plan(
+                    Step(SQL["end_verification"], [(each.id, EXPIRED, now) for each in due]),
+                    *events.steps(made, 1, given=0),
+                    Step(SQL["drop_verification"], [(each.id,) for each in rows if each.status == STARTING]),
+                )
+            )
+            self._publisher.published(results[2], happened)
+        return len(rows)
+
+    async def report(self) -> int:
+        """Tell accounts of what was blocked: a chore. How many blocks that were."""
+        rows = await self._store.read(SQL["unreported_blocks"], most=AT_ONCE)
+        if not rows:
+            return 0
+        now = self._clock()
+        held: list[Row] = []
+        made: list[Row] = []
+        happened: dict[int, Event] = {}
+        for account_id, mode, key, until, sent, entered in rows:
+            ref = self._ids()
+            data = {**guard.what(key), "sent": sent, "unentered": sent - entered, "until": rfc3339(until)}
+            event = Event(self._ids(), account_id, mode, VERIFICATION_BLOCKED, ref, now, data)
+            held.append((ref, account_id, mode, key))
+            made.append(events.row(event))
+            happened[event.id] = event
+            log.warning("verify.blocked", account=account_id, kind=data["kind"], sent=sent, entered=entered)
+        results = await self._store.commit(
+            plan(
+                Step(SQL["hold_blocks"], held),
+                Step(SQL["report_blocks"], held, given=0),
+                *events.steps(made, 2, given=0),
+            )
+        )
+        self._publisher.published(results[3], happened)
+        return len(rows)
+
+    async def sweep(self) -> None:
+        """Forget counts that have not been touched for days: a chore."""
+        now = self._clock()
+        await self._store.commit(plan(Step(SQL["sweep_counts"], [(now - 3 * guard.DAY, now)])))
+
+    # Blocks
+
+    async def unblock(self, who: Who, key: str) -> bool:
+        """Let those be sent codes again; False where they were not blocked."""
+        self._blocked.pop((*who, key), None)
+        results = await self._store.commit(plan(Step(SQL["unblock"], [(*who, key)])))
+        return any(row[0] == key for row in results[0])
+
+
+CHECKS_BY_NUMBER: Final = 5  # in 10 minutes
+
+
+def _complete(new: NewVerification, settings: Settings) -> Asked:
+    return Asked(
+        new.length or settings.length,
+        new.alphabet or settings.alphabet,
+        new.template or settings.template,
+        dict(new.params),
+        new.language or settings.language,
+        settings.brand if new.brand is None else new.brand,
+        new.from_ or settings.from_,
+        new.domain or settings.domain,
+        new.address,
+        new.device,
+        new.metadata,
+        new.expires_in or settings.expires_in,
+    )
+
+
+def _same(one: Asked, other: Asked) -> bool:
+    """Whether a code that was asked for in one way will do for the other."""
+    return (one.length, one.alphabet, one.domain) == (other.length, other.alphabet, other.domain)
+
+
+def _over(key: str, why: str, until: int, now: int) -> Refusal:
+    wait = max(1, (until - now) // 1000)
+    if why == "pace":
+        return Refusal("too_many_attempts", f"Too many codes for this {guard.what(key)['kind']}.", retry_after=wait)
+    return Refusal("blocked", "Too many codes sent to such numbers were never entered.", retry_after=min(wait, 3600))
+
+
+def _wait(found: Found, now: int) -> int:
+    return max(1, (found.expires_at - now) // 1000)
+
+
+def state(found: Found, now: int) -> str:
+    """Its status as it is shown."""
+    return STATUSES[EXPIRED if found.is_open and now >= found.expires_at else found.status]
+
+
+def view(found: Found, now: int) -> Json:
+    asked = found.asked
+    return {
+        "id": ids.show("ver", found.id),
+        "status": state(found, now),
+        "to": found.to,
+        "length": asked.length,
+        "alphabet": asked.alphabet,
+        "template": asked.template,
+        "language": asked.language,
+        "from": asked.sender,
+        "domain": asked.domain,
+        "checks": found.checks,
+        "checks_left": found.max_checks - found.checks if found.status == PENDING else 0,
+        "sends": found.sends,
+        "sends_left": found.max_sends - found.sends if found.status == PENDING else 0,
+        "message_id": ids.show("msg", found.message_id),
+        "metadata": asked.metadata,
+        "created_at": rfc3339(found.created_at),
+        "updated_at": rfc3339(found.updated_at),
+        "sent_at": rfc3339(found.sent_at),
+        "expires_at": rfc3339(found.expires_at),
+    }
