@@ -1,0 +1,1 @@
+"""Alerts: what goes wrong is told, together, not too often, and once more when it is over."""
