@@ -9,7 +9,7 @@ that can't be framed any more end in Broken, after which the session is CLOSED a
 `respond` fail with NotAllowed or Unsendable, and then nothing was sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -33,7 +33,6 @@ from .pdu import (
     EnquireLinkResp,
     GenericNack,
     Outbind,
-    Pdu,
     QuerySm,
     ReplaceSm,
     Request,
@@ -43,6 +42,7 @@ from .pdu import (
     Unbind,
 )
 from .status import Status
+from .watch import Counts, Tap, note
 
 LAST_SEQUENCE: Final = 0x7FFFFFFF  # SMPP 3.4 §5.1.4
 MAX_PDU: Final = 0x10000 + 1024  # the longest message_payload, and its PDU around it
@@ -158,7 +158,6 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 Event: TypeAlias = Requested | Answered | Unanswered | Stray | Refused | Broken
-Tap: TypeAlias = Callable[[str, Pdu, int], None]
 
 
 class Session:
@@ -166,7 +165,7 @@ class Session:
 
     `window` bounds our requests that await a response; `inbound_window` the peer's that await one from us, above which
     they are answered with ESME_RTHROTTLED. After `enquire_after` seconds without a PDU the peer is asked whether it
-    lives (None: never). `tap`, when set, is shown each PDU: "in" or "out", the PDU, its sequence.
+    lives (None: never). `tap`, when set, is shown each PDU: "in" or "out", the PDU, its sequence; `counts` counts them.
     """
 
     def __init__(
@@ -188,11 +187,12 @@ class Session:
         self.enquire_after = enquire_after
         self.response_timeout = response_timeout
         self.tap: Tap | None = None
+        self.counts = Counts()
         self.pending = 0  # the peer's requests that await our response
         self._bind_deadline = now + bind_timeout  # SMPP 3.4 §7.2: session_init_timer
         self._binding: tuple[type[Bind], int] | None = None  # the bind under way, and its sequence
         self._unbinding = False
-        self._last_received = now
+        self._last_received = self._now = now
         self._sequence = 0
         self._wrapped = False
         # sequence -> (kind, token, deadline). One timeout for all and dicts keep their order: the first is due first.
@@ -255,6 +255,7 @@ class Session:
             elif kind is Unbind:
                 self._unbinding = True
             self._outstanding[sequence] = (kind, token, deadline)
+        self.counts.sent += 1
         if self.tap:
             self.tap("out", pdu, sequence)
         return sequence
@@ -274,6 +275,12 @@ class Session:
             self._binding = None
             if pdu.status == Status.ESME_ROK and isinstance(pdu, BindResponse):
                 self._enter(BOUND_BY[kind])
+        self._answered(pdu, sequence)
+
+    def _answered(self, pdu: Response, sequence: int) -> None:
+        self.counts.sent += 1
+        if pdu.status:
+            note(self.counts.refusals, pdu.status)
         if self.tap:
             self.tap("out", pdu, sequence)
 
@@ -303,8 +310,7 @@ class Session:
 
     def _answer(self, pdu: Response, sequence: int) -> None:
         self._outgoing += encode(pdu, sequence)
-        if self.tap:
-            self.tap("out", pdu, sequence)
+        self._answered(pdu, sequence)
 
     # Receiving
 
@@ -312,6 +318,7 @@ class Session:
         """What these octets complete. They may end anywhere; what is left waits for more, at most one PDU of it."""
         if self.state is State.CLOSED:
             return []
+        self._now = now
         if self._tail:
             self._tail += data
             if len(self._tail) < self._need:
@@ -349,6 +356,7 @@ class Session:
 
     def _receive_pdu(self, data: bytes, pos: int, end: int, command: int, status: int, sequence: int) -> Event | None:
         kind = PDUS.get(command)
+        self.counts.received += 1
         if kind is None:
             return self._refuse(None, command, sequence, Status.ESME_RINVCMDID, "command_id is not known")
         if issubclass(kind, Response):
@@ -391,12 +399,16 @@ class Session:
                 return None
             return Stray(pdu, sequence, 1 <= sequence <= (LAST_SEQUENCE if self._wrapped else self._sequence))
         del self._outstanding[sequence]
-        kind, token, _ = entry
+        kind, token, deadline = entry
+        if pdu.status:
+            note(self.counts.refused, pdu.status)
         if kind in BOUND_BY:
             self._binding = None
             if type(pdu) is kind.response and pdu.status == Status.ESME_ROK:
                 self._enter(BOUND_BY[kind])
-        elif kind is Unbind:
+            return Answered(pdu, token, sequence)
+        self.counts.answered(self._now - deadline + self.response_timeout)
+        if kind is Unbind:
             self._enter(State.UNBOUND)
         return Answered(pdu, token, sequence)
 
@@ -469,6 +481,7 @@ class Session:
             self._sequence = sequence
             self._probe = (sequence, now)
             self._outgoing += encode(EnquireLink(), sequence)
+            self.counts.sent += 1
             if self.tap:
                 self.tap("out", EnquireLink(), sequence)
         return events

@@ -34,6 +34,7 @@ class Program:
     def __init__(self) -> None:
         self.delivered: list[DeliverSm] = []
         self.requests: list[Request] = []
+        self.sequences: list[int] = []  # of what was delivered
         self.refused: list[Refused] = []
         self.answers = True  # does it answer deliver_sm
         self.closed = asyncio.Event()
@@ -50,6 +51,7 @@ class Program:
                 self.requests.append(event.pdu)
                 if isinstance(event.pdu, DeliverSm):
                     self.delivered.append(event.pdu)
+                    self.sequences.append(event.sequence)
                     if self.answers:
                         link.respond(event.sequence, DeliverSmResp())
                 elif event.pdu.response is not None:

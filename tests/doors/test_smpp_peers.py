@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,22 +155,31 @@ class Blocking:
     def __init__(self, house: House, login: Login) -> None:
         self.house, self.login = house, login
         self.sent: list[Any] = []
+        self.refused: list[Any] = []
         self.came: list[Any] = []
+        self.heard: list[str] = []  # each PDU's name
         self.stop = threading.Event()
 
     def run(self, work: Callable[[Any], None], done: Callable[[], bool]) -> None:
         client = smpplib.client.Client("127.0.0.1", self.house.port, timeout=5, allow_unknown_opt_params=True)
-        client.set_message_sent_handler(lambda pdu: self.sent.append(pdu))
+        client.set_message_sent_handler(lambda pdu: (self.refused if pdu.status else self.sent).append(pdu))
         client.set_message_received_handler(lambda pdu: self.came.append(pdu))
         client.connect()
         try:
             client.bind_transceiver(system_id=self.login.system_id, password=self.login.password)
+            client.set_error_pdu_handler(lambda pdu: None)
+            read = client.read_pdu
+            client.read_pdu = lambda: self._noted(read())
             work(client)
             while not done() and not self.stop.is_set():
                 client.read_once()
             client.unbind()
         finally:
             client.disconnect()
+
+    def _noted(self, pdu: Any) -> Any:
+        self.heard.append(pdu.command)
+        return pdu
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -205,6 +215,68 @@ async def test_smpplib_gets_texts_from_people(sqlite_house: House) -> None:
     gsm = [o for pdu, o in zip(blocking.came, octets, strict=True) if pdu.data_coding == 0]
     assert smpplib.gsm.gsm_encode(TEXTS["long GSM"]) in gsm  # its table lacks a character of the other
     assert sorted(decode(0, o).text or "" for o in gsm) == sorted((TEXTS["GSM"], TEXTS["long GSM"]))
+
+
+async def test_smpplib_asks_whether_we_live(sqlite_house: House) -> None:
+    """It does so by itself when it has heard nothing for a while."""
+    blocking = Blocking(sqlite_house, await sqlite_house.login())
+    done = lambda: blocking.heard.count("enquire_link_resp") >= 2  # noqa: E731
+    await asyncio.to_thread(blocking.run, lambda client: client._socket.settimeout(0.1), done)
+
+
+async def test_smpplib_is_cut_off_in_the_middle(sqlite_house: House) -> None:
+    """What was answered is there, nothing is there twice, and it can bind again."""
+    blocking = Blocking(sqlite_house, await sqlite_house.login())
+    loop = asyncio.get_running_loop()
+
+    def work(client: Any) -> None:
+        for n in range(1_000):
+            send_one(client, f"n={n}")
+            if n == 300:
+                loop.call_soon_threadsafe(cut_all, sqlite_house)
+
+    with pytest.raises((smpplib.exceptions.ConnectionError, OSError)):
+        await asyncio.to_thread(blocking.run, work, lambda: len(blocking.sent) == 1_000)
+    answered = {pdu.message_id.decode() for pdu in blocking.sent}
+    there = await sqlite_house.messages()
+    assert answered <= {each["id"] for each in there}
+    texts = [each["text"] for each in there]
+    assert len(texts) == len(set(texts)) < 1_000
+    blocking.sent.clear()
+    await asyncio.to_thread(blocking.run, lambda client: send_one(client, "again"), lambda: bool(blocking.sent))
+
+
+async def test_smpplib_is_throttled(sqlite_house: House) -> None:
+    blocking = Blocking(sqlite_house, await sqlite_house.login(Limits(window=10)))
+
+    def work(client: Any) -> None:
+        with at_once(client):
+            for n in range(100):
+                send_one(client, f"n={n}")
+
+    await asyncio.to_thread(blocking.run, work, lambda: len(blocking.sent) + len(blocking.refused) == 100)
+    assert {pdu.status for pdu in blocking.refused} == {smpplib.consts.SMPP_ESME_RTHROTTLED}
+    assert len(await sqlite_house.messages()) == len(blocking.sent)
+
+
+def send_one(client: Any, text: str) -> None:
+    client.send_message(
+        source_addr="12345", dest_addr_ton=1, dest_addr_npi=1, destination_addr="447700900123",
+        short_message=text.encode(),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def at_once(client: Any) -> Iterator[None]:
+    """What is sent in the block leaves in one packet."""
+    client._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    yield
+    client._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
+def cut_all(house: House) -> None:
+    for session in list(house.app.smpp.sessions):
+        session.abort()
 
 
 async def test_smpplib_with_a_wrong_password(sqlite_house: House) -> None:
@@ -277,7 +349,43 @@ async def test_aiosmpplib_texts_and_receipts(sqlite_house: House, name: str) -> 
 async def test_aiosmpplib_gets_texts_from_people_and_asks_whether_we_live(sqlite_house: House) -> None:
     async with aio(sqlite_house, await sqlite_house.login()) as (_, hook):
         await true(lambda: hook.of(aiosmpplib.EnquireLinkResp))
-        short = [TEXTS["GSM"], TEXTS["Cyrillic"]]
-        await sqlite_house.texts_in(*short)
-        await true(lambda: len(hook.of(aiosmpplib.DeliverSm)) == 2)
-        assert [each.short_message for each in hook.of(aiosmpplib.DeliverSm)] == short
+        texts = [*TEXTS.values()]
+        await sqlite_house.texts_in(*texts)
+        await true(lambda: len(hook.of(aiosmpplib.DeliverSm)) == len(texts))
+        assert sorted(aio_text(each) for each in hook.of(aiosmpplib.DeliverSm)) == sorted(texts)
+
+
+def aio_text(pdu: Any) -> str:
+    return str(pdu.short_message or pdu.message_payload)
+
+
+def aio_submit(n: int) -> Any:
+    there = aiosmpplib.PhoneNumber("12345"), aiosmpplib.PhoneNumber("447700900123")
+    return aiosmpplib.SubmitSm(short_message=f"n={n}", source=there[0], destination=there[1], log_id=str(n))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_aiosmpplib_is_cut_off_in_the_middle(sqlite_house: House) -> None:
+    """It binds again by itself; what was answered is there, once."""
+    async with aio(sqlite_house, await sqlite_house.login()) as (esme, hook):
+        for n in range(300):
+            await esme.broker.enqueue(aio_submit(n))
+        await true(lambda: len(hook.of(aiosmpplib.SubmitSmResp)) > 50)
+        cut_all(sqlite_house)
+        await true(lambda: len(hook.of(aiosmpplib.BindTransceiverResp)) > 1)
+        answered = {each.message_id for each in hook.of(aiosmpplib.SubmitSmResp)}
+    there = {each["id"]: each["text"] for each in await sqlite_house.messages()}
+    assert answered <= set(there)
+    assert len(set(there.values())) == len(there)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_aiosmpplib_is_throttled(sqlite_house: House) -> None:
+    login = await sqlite_house.login(Limits(window=1))
+    async with aio(sqlite_house, login) as (esme, hook):
+        for n in range(300):
+            await esme.broker.enqueue(aio_submit(n))
+        await true(lambda: len(hook.of(aiosmpplib.SubmitSmResp)) >= 300)
+        codes = [int(each.command_status) for each in hook.of(aiosmpplib.SubmitSmResp)]
+    assert set(codes) == {0, 0x58}
+    assert len(await sqlite_house.messages()) == codes.count(0)

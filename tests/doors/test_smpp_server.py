@@ -35,7 +35,8 @@ from columba.smpp.tlv import (
     find,
 )
 from columba.smpp.values import MessageState
-from columba.text import decode, encode_part, plan
+from columba.store.sql import Statement
+from columba.text import Concat, Header, decode, encode_part, plan
 from tests.api import eventually
 from tests.doors.house import LIVE, TEXTS, House, submit, true
 
@@ -162,6 +163,27 @@ async def test_parts_that_never_come(house: House, monkeypatch: pytest.MonkeyPat
     assert len(await house.messages()) == 1
 
 
+async def test_a_last_part_that_is_sent_again_is_no_part_of_another_text(house: House) -> None:
+    """Its answer was lost with the connection: the text that it made whole is what it belongs to."""
+    login = await house.login()
+    planned = plan("one two three " * 30)
+    wires = [
+        encode_part(part, planned.encoding, Header(Concat(5, planned.segments, n)))
+        for n, part in enumerate(planned.parts, 1)
+    ]
+    pdus = [submit(wire.octets, data_coding=wire.data_coding, esm_class=wire.esm_class) for wire in wires]
+    first = await house.bound(login)
+    before = {(await first.ask(pdu)).message_id for pdu in pdus}
+    shown = {(await first.ask(pdu)).message_id for pdu in pdus}  # the same text once more, as it is asked for
+    assert len(before) == len(shown) == len(before - shown) == 1
+    first.link.abort()
+    second = await house.bound(login)
+    assert {(await second.ask(pdus[-1])).message_id} == shown
+    assert len(await house.messages()) == 2
+    ((kept,),) = await house.app.store.read(Statement("parts", (), (), "select count(*) from smpp_parts"))
+    assert kept == 0
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
@@ -172,7 +194,6 @@ async def test_parts_that_never_come(house: House, monkeypatch: pytest.MonkeyPat
         ({"schedule_delivery_time": "tomorrow"}, Status.ESME_RINVSCHED),
         ({"schedule_delivery_time": "000101000000000+"}, Status.ESME_RINVSCHED),
         ({"validity_period": "000101000000000+"}, Status.ESME_RINVEXPIRY),
-        ({"data_coding": 4}, Status.ESME_RSUBMITFAIL),
         ({"to": "447700900001"}, Status.ESME_RINVDSTADR),
     ],
 )

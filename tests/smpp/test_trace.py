@@ -59,6 +59,26 @@ def test_any_pdu_is_one_printable_line_and_a_json_object_without_its_password(ca
         assert password not in line + document
 
 
+RECEIPT = b"id:7 sub:001 dlvrd:001 submit date:2611201015 done date:2611201016 stat:DELIVRD err:000 text:Your code"
+MASKED: list[tuple[Pdu, str]] = [
+    (p.SubmitSm(short_message=b"my secret"), "submit_sm short_message='*** (9 octets)'"),
+    (p.SubmitMulti(short_message=b"my secret"), "submit_multi short_message='*** (9 octets)'"),
+    (p.DataSm(tlvs=(tlv.MESSAGE_PAYLOAD(b"my secret"),)), "data_sm message_payload='*** (9 octets)'"),
+    (p.DeliverSm(short_message=b"id:7 text:x"), "deliver_sm short_message='*** (11 octets)'"),
+    (
+        p.DeliverSm(esm_class=4, short_message=RECEIPT),
+        f"deliver_sm esm_class=4 short_message='{RECEIPT[:-9].decode()}*** (9 octets)'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pdu", "line"), MASKED)
+def test_what_people_wrote_is_masked_unless_it_is_asked_for(pdu: Pdu, line: str) -> None:
+    assert describe(pdu, bodies=False) == line
+    assert describe(pdu) != line
+    assert "secret" not in json.dumps(fields(pdu, bodies=False))
+
+
 def test_a_long_value_is_cut() -> None:
     line = describe(p.SubmitSm(tlvs=(tlv.MESSAGE_PAYLOAD(b"x" * 60_000), *[(0x1400, b"y")] * 5_000)))
     assert "(60000 octets)" in line

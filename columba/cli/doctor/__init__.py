@@ -15,6 +15,7 @@ from columba.cli.doctor.clock import clock_of_system
 from columba.cli.doctor.finding import KINDS, Finding
 from columba.cli.doctor.machine import certificates, files, port, python
 from columba.cli.doctor.secrets import secret_key
+from columba.cli.doctor.smpp import smpp
 from columba.cli.doctor.store import store, tripped
 from columba.cli.options import Settings, with_flags
 from columba.cli.show import json_text, style
@@ -53,7 +54,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         "store": [store],
         "clock": [clock_of_system],
         "secrets": [secret_key],
-        "ports": [port],
+        "ports": [port, smpp],
         "machine": [certificates, python, files],
     }
     for area, those in checks.items():

@@ -15,10 +15,11 @@ from columba.core import ids
 from columba.core.accept import Caller, Submission
 from columba.core.model import Message
 from columba.doors.smpp import asking
+from columba.doors.smpp.encoded import raw_of
 from columba.doors.smpp.handing import WINDOW, Errand
 from columba.doors.smpp.logins import Login
 from columba.doors.smpp.parts import Piece, whole
-from columba.doors.smpp.submit import Wrong, body_of, person, place_of, status_of, submission
+from columba.doors.smpp.submit import Wrong, body_of, octets_of, person, place_of, status_of, submission
 from columba.errors import Refusal
 from columba.keys import Key
 from columba.smpp.errors import SmppError
@@ -49,6 +50,7 @@ from columba.smpp.status import Status
 from columba.smpp.stream import Link
 from columba.smpp.tlv import SC_INTERFACE_VERSION
 from columba.smpp.values import INTERFACE_VERSION
+from columba.smpp.watch import Watch
 from columba.text import join
 
 if TYPE_CHECKING:
@@ -87,7 +89,11 @@ class Session:
         self.version = 0
         self.sends = self.receives = self.bound = False
         self.ending = False
-        self.client = ""
+        self.client = self.id = ""
+        self.tls = False
+        self.kind: type[Bind] = Bind
+        self.since = 0
+        self.watch = Watch()
         self._link: Link | None = None
         self._unbinding: int | None = None
 
@@ -96,7 +102,9 @@ class Session:
     def connected(self, link: Link) -> None:
         peer = link.peer()
         self.client = str(peer[0]) if peer else ""
+        self.tls = link.peer("cipher") is not None
         self._link = link
+        self.watch.attach(link.session)
         if not self.door.admits(self):
             link.abort()
 
@@ -124,8 +132,7 @@ class Session:
             there = {piece.place.n: (piece, asker) for piece, asker in found}
             if len(there) == len(found) == found[0][0].place.of and not self.door.parts.begun(key):
                 ordered = [there[n][0] for n in sorted(there)]
-                text = join([piece.body for piece in ordered]) or ""
-                joined = whole([piece.asked for piece in ordered], text)
+                joined = whole([piece.asked for piece in ordered], join([piece.body for piece in ordered]))
                 asked.append(Asked(joined, tuple(asker for _, asker in found)))
             else:
                 kept += found
@@ -244,6 +251,7 @@ class Session:
             self.respond(sequence, kind(status=code))
             link.close()
             return
+        self.kind, self.since = type(pdu), self.door.clock()
         self.version = pdu.interface_version
         modern = self.version >= INTERFACE_VERSION
         link.session.inbound_window = self.login.limits.window
@@ -267,9 +275,11 @@ class Session:
             if self.ending:
                 raise Wrong(Status.ESME_RINVBNDSTS)
             self._take_rate()
-            body = body_of(pdu, self.login.limits.alphabet)
+            octets = octets_of(pdu)
+            body = body_of(pdu, octets, self.login.limits.alphabet)
+            raw = raw_of(pdu, octets, body, self.login.limits.alphabet)
             to = person(pdu.dest_addr_ton, pdu.destination_addr, self.caller.default_country)
-            request = submission(pdu, body.text or "", to, self.login.lane, self.door.clock())
+            request = submission(pdu, body.text, raw, to, self.login.lane, self.door.clock())
             place = place_of(pdu, body)
             if place is None:
                 asked.append(Asked(request, (asker,)))
@@ -280,7 +290,12 @@ class Session:
             if isinstance(refusal, Refusal):
                 raise Wrong(status_of(refusal))
             key = f"{self.key.id}/{pdu.source_addr}/{pdu.destination_addr}/{place.ref}/{place.of}"
-            pieces.setdefault(key, []).append((Piece(key, place, body, request), asker))
+            piece = Piece(key, place, body, request, self.id)
+            before = self.door.parts.came_before(piece)
+            if before is not None:
+                self.respond(asker.sequence, asker.kind(message_id=ids.show("msg", before)))
+            else:
+                pieces.setdefault(key, []).append((piece, asker))
         except Wrong as wrong:
             self.respond(asker.sequence, asker.kind(status=wrong.status))
 
@@ -338,12 +353,14 @@ class Session:
         try:
             if self.ending:
                 raise Wrong(Status.ESME_RINVBNDSTS)
-            body = body_of(pdu, self.login.limits.alphabet)
+            octets = octets_of(pdu)
+            body = body_of(pdu, octets, self.login.limits.alphabet)
+            raw = raw_of(pdu, octets, body, self.login.limits.alphabet)
             if place_of(pdu, body) is not None:
                 raise Wrong(Status.ESME_RSUBMITFAIL)
             for each in people:
                 to = person(each.ton, each.address, self.caller.default_country)
-                request = submission(pdu, body.text or "", to, self.login.lane, self.door.clock())
+                request = submission(pdu, body.text, raw, to, self.login.lane, self.door.clock())
                 try:
                     self._take_rate()
                 except Wrong as full:

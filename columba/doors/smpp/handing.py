@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 import structlog
 
 from columba.core import events, ids
@@ -26,6 +27,7 @@ from columba.webhooks.endpoints import SQL as DELIVERIES
 
 WINDOW: Final = 100  # deliver_sm of one session that await their response
 LONGEST_WAIT_S: Final = 300.0
+MOST_REDACTED: Final = 100_000
 FINAL: Final = (Status.ESME_RX_P_APPN, Status.ESME_RX_R_APPN)
 
 log = structlog.get_logger()
@@ -85,6 +87,7 @@ class Handing:
         self._loop = asyncio.get_running_loop()
         self._receivers: dict[int, list[Receiver]] = {}
         self._lines: dict[int, Line] = {}
+        self._redacted: dict[int, None] = {}  # lately
 
     # Who is bound
 
@@ -118,6 +121,12 @@ class Handing:
         line = self._lines.get(receiver.login.lane)
         if line is not None and line.waiting:
             self._pump(line)
+
+    def forget(self, message_id: int) -> None:
+        """A message was redacted: nothing that waits in memory says any more what it said."""
+        self._redacted[message_id] = None
+        if len(self._redacted) > MOST_REDACTED:
+            del self._redacted[next(iter(self._redacted))]
 
     # What the lanes ask
 
@@ -161,6 +170,9 @@ class Handing:
             receivers.remove(receiver)
             receivers.append(receiver)  # the others' turn
             job = line.waiting[0]
+            message = job.letter.event.message
+            if message is not None and message.id in self._redacted:
+                message.text, message.extra = None, msgspec.structs.replace(message.extra, media=None)
             pdus = told(job.letter.event, receiver.login.limits.alphabet, receiver.version)
             if len(pdus) > receiver.room and receiver.room < WINDOW:
                 return  # parts of one text go to one session

@@ -28,6 +28,7 @@ from columba.smpp.pdu import Bind, BindReceiver, BindTransmitter
 from columba.smpp.session import Role, Session
 from columba.smpp.status import Status
 from columba.smpp.stream import serve
+from columba.smpp.watch import Counts
 from columba.store import Store
 
 MOST_CONNECTIONS: Final = 2_000
@@ -68,7 +69,9 @@ class SmppDoor:
         self.delay = delay
         self._lockout = Lockout(clock)
         self._checking = asyncio.Semaphore(AT_ONCE)
-        self._sessions: set[Bound] = set()
+        self.sessions: set[Bound] = set()
+        self._numbered = 0
+        self._ended: dict[int, Counts] = {}  # by login, of its sessions that are no more
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.TimerHandle | None = None
@@ -82,7 +85,7 @@ class SmppDoor:
 
     @property
     def binds(self) -> int:
-        return sum(1 for each in self._sessions if each.bound)
+        return sum(1 for each in self.sessions if each.bound)
 
     async def start(
         self, host: str, port: int | None, tls_port: int | None = None, tls: tuple[str, str] = ("", "")
@@ -108,13 +111,13 @@ class SmppDoor:
             self._looking.cancel()
         for server in self._servers:
             server.close()
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.unbind()
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
-        while (self._tasks or self._sessions) and loop.time() < end:  # noqa: ASYNC110 - two things to wait for
+        while (self._tasks or self.sessions) and loop.time() < end:  # noqa: ASYNC110 - two things to wait for
             await asyncio.sleep(0.01)
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.abort()
         for task in list(self._tasks):
             task.cancel()
@@ -135,20 +138,33 @@ class SmppDoor:
 
     # Who may
 
+    def counted(self) -> dict[int, Counts]:
+        """What passed over the sessions of each login, those that have ended too."""
+        found: dict[int, Counts] = {}
+        for key_id, ended in self._ended.items():
+            if key_id in self.logins.all:
+                found.setdefault(key_id, Counts()).add(ended)
+        for session in self.sessions:
+            if session.bound:
+                found.setdefault(session.login.key_id, Counts()).add(session.watch.counts)
+        return found
+
     def admits(self, session: Bound) -> bool:
         """A new connection."""
-        if self._stopping or len(self._sessions) >= MOST_CONNECTIONS:
+        self._numbered += 1
+        session.id = f"{session.client or 'unknown'}/{self._numbered}"
+        if self._stopping or len(self.sessions) >= MOST_CONNECTIONS:
             return False
         if self._networks:
             with contextlib.suppress(ValueError):
                 client = ip_address(session.client.partition("%")[0])
                 client = getattr(client, "ipv4_mapped", None) or client
                 if any(client in network for network in self._networks):
-                    self._sessions.add(session)
+                    self.sessions.add(session)
                     return True
             log.info("smpp.address_refused", client=session.client)
             return False
-        self._sessions.add(session)
+        self.sessions.add(session)
         return True
 
     async def let_in(self, session: Bound, name: str, password: str, kind: type[Bind]) -> int:
@@ -188,8 +204,8 @@ class SmppDoor:
         wanted = {BindTransmitter: {WRITE}, BindReceiver: {READ}}.get(kind, {READ, WRITE})
         if self._stopping or not wanted <= key.scopes:
             return Status.ESME_RBINDFAIL
-        there = sum(1 for each in self._sessions if each.bound and each.login.key_id == login.key_id)
-        if there >= login.limits.binds or session not in self._sessions:
+        there = sum(1 for each in self.sessions if each.bound and each.login.key_id == login.key_id)
+        if there >= login.limits.binds or session not in self.sessions:
             return Status.ESME_RBINDFAIL
         caller = self._caller_of(key.id)
         assert caller is not None
@@ -216,7 +232,7 @@ class SmppDoor:
             self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
 
     def _look(self) -> None:
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             if not session.bound or session.ending:
                 continue
             key, login = self._keys.all.get(session.key.id), self.logins.all.get(session.key.id)
@@ -231,6 +247,8 @@ class SmppDoor:
 
     def left(self, session: Bound) -> None:
         """Its connection has ended."""
-        self._sessions.discard(session)
+        self.sessions.discard(session)
+        if session.bound:
+            self._ended.setdefault(session.login.key_id, Counts()).add(session.watch.counts)
         if session.receives:
             self.handing.left(session)

@@ -1,7 +1,8 @@
 """What programs submit, as submissions: pure. Fails with Wrong, which has the command_status to answer.
 
 A text comes as short_message or message_payload, in any data_coding that is text; it is what `accept` gets, character by
-character. Binary messages and those to an application's port are refused, for no other carrier kind could carry them.
+character. What has more than a text to it (a header, a class, ports, vendors' TLVs), or is none, goes along as it came as
+well, for networks that take it so.
 """
 
 import re
@@ -9,14 +10,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from columba.core import status
 from columba.core.accept import MOST_AHEAD_MS, MOST_VALID_S, Submission
+from columba.core.model import Raw
 from columba.errors import CATALOGUE, Refusal
 from columba.smpp.errors import InvalidTime
 from columba.smpp.pdu import DataSm, SubmitMulti, SubmitSm
 from columba.smpp.status import Status
 from columba.smpp.times import parse_time
 from columba.smpp.tlv import (
+    DESTINATION_PORT,
     MESSAGE_PAYLOAD,
     QOS_TIME_TO_LIVE,
     SAR_MSG_REF_NUM,
@@ -55,18 +60,23 @@ def status_of(refusal: Refusal) -> int:
     return CATALOGUE[refusal.errors[0].code].smpp if refusal.errors else refusal.kind.smpp
 
 
-def body_of(pdu: Submit, alphabet: Alphabet) -> Decoded:
+def octets_of(pdu: Submit) -> bytes:
     octets = b"" if isinstance(pdu, DataSm) else pdu.short_message
     if not octets and pdu.tlvs:
         octets = find(pdu.tlvs, MESSAGE_PAYLOAD) or b""
     if not octets:
         raise Wrong(Status.ESME_RINVMSGLEN)
+    return octets
+
+
+def body_of(pdu: Submit, octets: bytes, alphabet: Alphabet) -> Decoded:
+    """What they say. What is for an application, and not for a person, is no text."""
     udhi = pdu.esm_class & EsmClass.UDHI != 0
     body = decode(pdu.data_coding, octets, udhi, alphabet=alphabet)
     if pdu.data_coding == _IA5 and _NOT_IA5.search(body.data):
         body = decode(0, octets, udhi, alphabet="gsm7")
-    if body.text is None or body.header.ports is not None:
-        raise Wrong(Status.ESME_RSUBMITFAIL)
+    if body.header.ports is not None or (pdu.tlvs and find(pdu.tlvs, DESTINATION_PORT) is not None):
+        return msgspec.structs.replace(body, text=None, coding="binary")
     return body
 
 
@@ -105,11 +115,13 @@ def sender(ton: int, written: str) -> str | None:
     return written or None
 
 
-def submission(pdu: Submit, text: str, to: str, lane: int, now: int) -> Submission:
-    """What is asked for with a text to one person; `lane` is where its receipts go."""
-    if not text:
+def submission(pdu: Submit, text: str | None, raw: Raw | None, to: str, lane: int, now: int) -> Submission:
+    """What is asked for with a message to one person; `lane` is where its receipts go."""
+    if not text and raw is None:
         raise Wrong(Status.ESME_RINVMSGLEN)
-    asked = Submission(to, text, sender(pdu.source_addr_ton, pdu.source_addr), smart=False)
+    asked = Submission(to, text or None, sender(pdu.source_addr_ton, pdu.source_addr), smart=False)
+    if raw is not None:
+        asked.raw = [raw]
     if pdu.registered_delivery & RegisteredDelivery.RECEIPT:
         asked.callback = lane
         if pdu.registered_delivery & RegisteredDelivery.RECEIPT != RegisteredDelivery.FINAL:
