@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/.uv/bin/uv
 
-.PHONY: setup setup-test serve test lint types check bench crash lock clean
+.PHONY: setup setup-test peers serve test lint types check bench crash lock clean
 
 setup: $(VENV)/.serve
 setup-test: $(VENV)/.test
@@ -34,10 +34,14 @@ lint: setup-test
 types: setup-test
 	$(BIN)/mypy
 
-test: lint types
+# Programs of others that the tests talk to.
+peers:
+	@$(PYTHON) deploy/peers.py
+
+test: lint types peers
 	$(BIN)/pytest
 
-bench: setup-test
+bench: setup-test peers
 	$(BIN)/python -m bench
 
 crash: setup-test

@@ -247,7 +247,7 @@ def bench_queue(size: float) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what is promised.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
-    parser.add_argument("--only", default="door,batch,webhooks,start,queue")
+    parser.add_argument("--only", default="door,batch,webhooks,start,queue,kannel")
     parser.add_argument("--store", default="sqlite,postgres,two")
     given = parser.parse_args()
     size = 0.1 if given.quick else 1.0
@@ -276,6 +276,10 @@ def main() -> None:
             add(bench_webhooks(store, size))
     if "queue" in wanted:
         add(bench_queue(size))
+    if "kannel" in wanted:
+        from bench.kannel import bench_kannel
+
+        add(bench_kannel(int(20_000 * size), 3 if size == 1.0 else 1))
     by_name = {figure.name: figure.value for figure in figures}
     for store, against, least in (("postgres", "sqlite", 0.6), ("two", "postgres", 1.0)):
         for name, value in by_name.items():

@@ -2,6 +2,8 @@
 
     make crash          both stores, 50 kills each          python -m bench.crash --store sqlite --kills 5
 
+With `make crash` go the messages that leave over SMPP, too: see bench/crash_smpp.py.
+
 It kills with SIGKILL, in four ways drawn at random: all of the program's processes at once, its main process alone (the
 store's writer ends by itself), the writer alone (the program goes on), and all of them again while they start. Every other
 kill waits until messages flow again, so that there is something on the wire. What a power cut does is another matter: that
@@ -37,6 +39,7 @@ from typing import Any, NamedTuple
 import apsw
 import asyncpg
 
+from bench import crash_smpp
 from columba.core import ids
 from tests import engines
 from tests.keeper import gone
@@ -445,6 +448,7 @@ def main() -> None:
             report = crash("postgres", given.kills, given.rate, given.seed, url)
         print(report, flush=True)
         sound &= report.sound
+    sound &= crash_smpp.run(given.store, 20_000, max(1, given.kills // 10), given.seed)
     sys.exit(0 if sound else 1)
 
 

@@ -18,28 +18,54 @@ import structlog
 from starlette.types import ASGIApp
 
 from columba import __version__, sandbox
-from columba.carriers import connect
+from columba.alerts import sending as alert_sending
+from columba.alerts.api import endpoints as alerts_endpoints
+from columba.alerts.collecting import Collecting
+from columba.alerts.room import Alerts
+from columba.alerts.watching import Watching
+from columba.carriers import address_checks, connect, kinds
 from columba.carriers.sandbox import Config as SandboxConfig
 from columba.carriers.sandbox import recording as sandbox_recording
-from columba.core import events
-from columba.core.accept import Accept, Gate, StoreGate, router
-from columba.core.contract import Carrier
+from columba.carriers.smpp.config import outbinding
+from columba.consent.api import endpoints as consent_endpoints
+from columba.consent.files import endpoints as consent_files_endpoints
+from columba.consent.imports import PATH as CONSENT_FILE
+from columba.consent.imports import Imports
+from columba.consent.room import open_consent
+from columba.content import Content
+from columba.content.api import endpoints as content_endpoints
+from columba.content.holding import Holding
+from columba.core import events, ids
+from columba.core.accept import Accept, Caller, Gate, StoreGate
+from columba.core.contract import Carrier, Web
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.inbound import Follower
 from columba.core.lanes import Lanes, join
-from columba.core.model import TYPES
+from columba.core.model import TYPES, show_media
 from columba.core.overdue import Overdue
 from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Look, Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.doors.callbacks import PREFIX as CALLBACKS
+from columba.doors.callbacks import Callbacks
+from columba.doors.smpp.api import endpoints as smpp_endpoints
 from columba.doors.smpp.handing import Handing
 from columba.doors.smpp.logins import Logins
+from columba.doors.smpp.measures import measures as smpp_measures
 from columba.doors.smpp.server import SmppDoor
+from columba.errors import Refusal
 from columba.events.api import Event as EventShape
 from columba.events.api import endpoints as events_endpoints
 from columba.events.feed import Feed, mend_order
+from columba.forwarding import echo
+from columba.forwarding.auth.oauth2 import Tokens
+from columba.forwarding.destinations import Destinations, TokenShelf
+from columba.forwarding.destinations_api import endpoints as destinations_endpoints
+from columba.forwarding.performing import Performing
+from columba.forwarding.room import Forwards
+from columba.forwarding.runs_acting import Letter
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
 from columba.http.egress import Egress, Policy
@@ -52,6 +78,14 @@ from columba.keys.limits import Limits
 from columba.keys.oauth import PATH as OAUTH_PATH
 from columba.keys.oauth import OAuth
 from columba.keys.repeats import Repeats
+from columba.mail import Mail, MailError, read_relay, send_mail
+from columba.media import attaching
+from columba.media.api import endpoints as media_endpoints
+from columba.media.fetching import Fetching
+from columba.media.kept import KeptError, open_kept
+from columba.media.links import Links
+from columba.media.room import Limits as MediaLimits
+from columba.media.room import Media
 from columba.messages import urls
 from columba.messages.api import endpoints as messages_endpoints
 from columba.messages.cancel import Canceling
@@ -59,14 +93,41 @@ from columba.messages.hot import Hot
 from columba.messages.redact import Redacting
 from columba.metrics import Metrics
 from columba.operation import Operation
+from columba.policies import Policies
+from columba.privacy import others
+from columba.privacy.api import endpoints as privacy_endpoints
+from columba.privacy.holding import Holding as Held
+from columba.privacy.jobs import Jobs
+from columba.privacy.people import People
+from columba.quiet import QuietHours
+from columba.quiet.api import endpoints as quiet_endpoints
 from columba.routing.api import endpoints as carriers_endpoints
 from columba.routing.carriers import Carriers
 from columba.routing.emptying import Emptying
+from columba.routing.failover import Failover
+from columba.routing.health import Healths
+from columba.routing.router import Router
+from columba.routing.routes import Routes
+from columba.routing.routes_api import endpoints as routes_endpoints
+from columba.routing.second import SecondRoutes
 from columba.routing.states import States
 from columba.sandbox.api import endpoints as sandbox_endpoints
+from columba.senders.api import endpoints as senders_endpoints
+from columba.senders.pacing import Pacing
+from columba.senders.room import Senders
 from columba.settings import Settings, networks
+from columba.spend.api import endpoints as spend_endpoints
+from columba.spend.budgets import Budgets, Debiting, Overspending
+from columba.spend.prices import Prices
 from columba.store import Store, StoreRefused, StoreUnavailable, open_store
+from columba.templates.api import endpoints as templates_endpoints
+from columba.templates.room import Templates
 from columba.vault import Vault, key_file, parse_key
+from columba.verify.api import endpoints as verify_endpoints
+from columba.verify.codes import Codes
+from columba.verify.held import holding as verify_holding
+from columba.verify.verifying import Verifying
+from columba.verify.verifying import policy as verify_policy
 from columba.webhooks.api import endpoints as webhooks_endpoints
 from columba.webhooks.delivering import Delivering
 from columba.webhooks.endpoints import Endpoints
@@ -81,6 +142,12 @@ reaches the simulated network only and costs nothing. Errors are problem details
 
 def clock() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _here(host: str, port: int) -> str:
+    """How this machine reaches us."""
+    host = host if host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 TOLD = "Posted to the webhooks that subscribe to `{}`."
@@ -109,9 +176,13 @@ class App:
         self.keys = Keys(self.store, self.snapshots, clock, usual)
         self.logins = Logins(self.store, self.snapshots, clock)
         self.endpoints = Endpoints(self.store, self.snapshots, self.vault)
+        self.templates = Templates(self.store, self.snapshots, clock)
         self.publisher = events.Publisher()
+        self.policies = Policies(self.store, self.snapshots, clock)
+        self.consent = await open_consent(self.store, self.policies, self.vault, self.ids, clock, self.publisher)
         self.policy = Policy(networks(settings.allow_network))
         self.egress = Egress(self.policy, per_endpoint=200)
+        self.web = Web(self.egress.request, settings.public_url, _here(settings.host, settings.port))
         self.network = Carriers(
             self.store,
             self.snapshots,
@@ -120,11 +191,37 @@ class App:
             sandbox.carrier(SandboxConfig(record=settings.sandbox_record or None)),
         )
 
+        self._media(data)
+        try:
+            self.relay = read_relay(settings.smtp_url, settings.smtp_sender, settings.smtp_ca)
+        except ValueError as error:
+            raise StoreRefused(f"Mail can't be sent: {error}.") from error
+        self.routes = Routes(self.store, self.snapshots, clock)
+        self.senders = Senders(self.store, self.snapshots, clock)
+        self.prices = Prices(self.store, self.snapshots, clock)
+        self.budgets = Budgets(self.store, self.snapshots, clock, self.prices, self.publisher)
+
+        self.destinations = Destinations(self.store, self.snapshots, self.vault, clock)
+        tokens = Tokens(TokenShelf(self.store, self.vault), clock)
+        self.performing = Performing(self.egress, tokens, clock, os.urandom)
+        self.forwards = Forwards(
+            self.store, self.snapshots, self.ids, clock, random.random, self.publisher, self.destinations,
+            self.performing, lambda: self.keys.accounts.keys(), self._account, self.keys.default_country,
+            None if self.relay is None else self._mail,
+        )  # fmt: skip
+
         # The main path: who joins it, each in their order.
-        gates: list[Gate] = [urls.gate(self.policy), sandbox.gate]
-        store_gates: list[StoreGate] = []
-        looks: list[Look] = []
-        followers: list[Follower] = []
+        gates: list[Gate] = [self.senders.gate, urls.gate(self.policy), attaching.problems, sandbox.gate]
+        store_gates: list[StoreGate] = [attaching.Uses(), Overspending(self.budgets), Debiting(self.budgets)]
+        looks: list[Look] = [Pacing(lambda: self.senders.paces, self._sharing, clock)]
+        followers: list[Follower] = [attaching.Receiving(self.ids, self.vault.seal, self.fetching.wake)]
+        store_gates.insert(0, self.consent.gate)
+        self.quiet = QuietHours(self.policies, clock, self.consent.replies.spares)
+        self.content = Content(self.store, self.policies, clock, self.consent.replies.spares)
+        gates += [self.quiet.gate, self.content.gate]
+        looks[:0] = [self.consent.stopping.look, self.quiet.look]
+        followers.insert(0, self.consent.follower)
+        followers.append(self.forwards.following)
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
             self.store,
@@ -137,14 +234,46 @@ class App:
             self.publisher,
             self.egress.reach,
             looks,
+            self.web,
+        )
+        self.healths = Healths(self.store, clock, self.carriers, self.sending)
+        self.router = Router(
+            self.carriers, self.routes, self.healths, random.random, self.prices.of, self.senders.carriers_of
+        )
+        self.senders.healthy = self.router.well
+        self.sending.registered = self.senders.registration
+        self.failover = self.sending.aside = Failover(
+            self.store,
+            self.ids,
+            clock,
+            self.publisher,
+            self.sending,
+            self.carriers,
+            self.router,
+            self.healths,
+            self.prices,
+            self.budgets,
+        )
+        self.second = self.receive.aside = SecondRoutes(
+            self.store,
+            self.ids,
+            clock,
+            self.publisher,
+            self.sending,
+            self.router,
+            self.healths,
+            self.failover,
+            self.budgets,
         )
         self.delivering = Delivering(
             self.store, self.ids, clock, random.random, self.endpoints, self.egress, self.publisher
         )
         self.handing = Handing(self.store, clock, random.random)
-        kinds = (self.sending, self.delivering, self.handing)
+        kinds = (self.sending, self.delivering, self.handing, self.forwards.forwarding, self.forwards.acting)
         self.lanes = Lanes(self.store, kinds, self.ids.node, token, clock, self.ids.renumber)
         self.sending.lanes_of = self.delivering.lanes_of = self.handing.lanes_of = self.lanes
+        self.forwards.runs_on(self.lanes)
+        self.sending.attach = attaching.attach(self.media.links)
         self.delivering.latency = self.metrics.webhook
         self.accept = Accept(
             self.store,
@@ -152,17 +281,39 @@ class App:
             clock,
             self.lanes,
             self.publisher,
-            router(self.carriers),
+            attaching.linked(self.router, self.carriers, self.media.links),
             gates,
             store_gates,
             self._callback,
+            attaching.Attaching(self.store).resolve,
         )
+        self.forwards.acting.accept = self.accept
+        self.consent.replies.accept = self.accept
+        self.verifying = Verifying(
+            self.store, self.ids, clock, Codes(self.vault.derived("verification codes")),
+            self.policies.room(verify_policy()), self.templates, self.accept, self.publisher, self.keys.default_country,
+        )  # fmt: skip
+        self.consent.stopping.lanes, self.consent.stopping.sending = self.lanes, self.sending
+        self.holding = Holding(self.store, self.ids, clock, self.lanes, self.publisher, (self.quiet.gate,))
         self.states = States(self.store, self.sending)
+        self._alerts()
         emptying = Emptying(self.store, self.ids, clock, self.publisher, self.sending, self.carriers)
         self.feed = Feed(self.store)
         self.publisher.on_events.append(self.feed.told)
-        self.redact = Redacting(self.store, clock, (self.feed.forget, self.delivering.forget))
+        self.redact = Redacting(
+            self.store,
+            clock,
+            (
+                self.feed.forget,
+                self.delivering.forget,
+                self.handing.forget,
+                self.forwards.forwarding.forget,
+                self.media.forget,
+            ),
+            (self.media.steps_without, self.forwards.steps_without),
+        )
         self.cancel = Canceling(self.store, self.ids, clock, self.lanes, self.sending, self.publisher)
+        self._privacy(token)
         overdue = Overdue(self.store, self.ids, clock, self.publisher, settings.receipt_timeout)
         repeats = self.repeats = Repeats(self.store, self.vault, self.ids, clock)
         self.limits = Limits(clock)
@@ -179,11 +330,32 @@ class App:
                 Chore("webhooks", 60.0, self.endpoints.sweep),
                 Chore("carriers", 60.0, self.network.sweep),
                 Chore("states", 1.0, self.states.step),
+                Chore("health", 0.5, self._watch_carriers),
+                Chore("debits", 5.0, self.budgets.step),
+                Chore("second_routes", 1.0, self.second.step),
+                Chore("healths", 60.0, self.healths.sweep),
                 Chore("emptying", 2.0, emptying.step),
                 Chore("parked", 600.0, self.receive.sweep),
                 Chore("idempotency", 600.0, repeats.sweep),
+                Chore("media", 2.0, self.fetching.step),
+                Chore("media_kept", 60.0, self.media.sweep),
+                Chore("alerts", 1.0, self.collecting.step),
+                Chore("alert_notices", 2.0, self.alert_sending.step),
+                Chore("alert_history", 3_600.0, self.alert_sending.sweep),
+                Chore("alert_carriers", 2.0, self.watching.carriers),
+                Chore("alert_rates", 5.0, self.watching.rates),
+                Chore("stopping", 1.0, self.consent.stopping.step),
+                Chore("consent_replies", 5.0, self.consent.replies.step),
+                Chore("consent_kept", 600.0, self.consent.replies.sweep),
+                Chore("content", 5.0, self.content.flush),
+                Chore("content_kept", 3600.0, self.content.sweep),
                 Chore("smpp_parts", 5.0, self.smpp.step),
                 Chore("smpp_kept", 600.0, self.smpp.sweep),
+                Chore("privacy", 2.0, self.jobs.step),
+                Chore("privacy_kept", 600.0, self.jobs.sweep),
+                Chore("verifications", 1.0, self.verifying.expire),
+                Chore("verify_blocks", 1.0, self.verifying.report),
+                Chore("verify_counts", 60.0, self.verifying.sweep),
             )
         )
 
@@ -192,12 +364,19 @@ class App:
         self.store.on_bell(self.cancel.heard)
         self.store.on_bell(self.redact.heard)
         self.store.on_bell(self.feed.heard)
+        self.store.on_bell(self.forwards.heard)
+        self.store.on_bell(self.consent.stopping.heard)
         self.snapshots.on("carriers", self._lanes_changed)
         self.snapshots.on("webhooks", self._lanes_changed)
+        self.snapshots.on("destinations", self._lanes_changed)
+        self.snapshots.on("keys", self._lanes_changed)
         self.operation = Operation(
             self.metrics, self.store, self.lanes, self.stopping, clock, networks(settings.metrics_from)
         )
+        self.metrics.others.append(smpp_measures(self.smpp, self.sending, self.carriers))
         self.operation.measure(self.accept, self.receive, self.publisher)
+        self.metrics.counter("forwards", "Attempts at forwards.", "outcome", lambda: self.forwards.forwarding.outcomes)
+        self.metrics.counter("actions", "Other things rules do.", "outcome", lambda: self.forwards.acting.outcomes)
         self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
@@ -219,6 +398,68 @@ class App:
     def carriers(self) -> Mapping[int, Carrier]:
         return self.network.all
 
+    def _alerts(self) -> None:
+        self.alerts = Alerts(self.store, self.snapshots, self.vault)
+        self.alert_sending = alert_sending.Sending(
+            self.store, self.ids, clock, random.random, self.vault, self.egress, self.relay, lambda: self.accept,
+            self.keys.default_country,
+        )  # fmt: skip
+        self.collecting = Collecting(self.store, self.ids, clock, self.alerts, self.vault, self.alert_sending.wake)
+        self.publisher.on_deliveries.append(self.collecting.made)
+        self.watching = Watching(
+            self.store, self.ids, clock, self.publisher, self.carriers, self._carrier_problem, self.states, self.alerts,
+            self.collecting,
+        )  # fmt: skip
+
+    async def _mail(self, letter: Letter) -> None:
+        """An e-mail of a rule."""
+        assert self.relay is not None
+        try:
+            await send_mail(
+                self.relay, Mail(ids.show("mail", letter.id), letter.to, letter.subject, letter.text), clock()
+            )
+        except MailError as error:
+            raise Refusal("mail_refused" if error.final else "mail_unavailable", error.detail) from None
+
+    def _carrier_problem(self, carrier_id: int) -> str:
+        found = self.network.configured.get(carrier_id)
+        return found.problem if found is not None else ""
+
+    def _media_headers(self, carrier_id: int, url: str) -> Mapping[str, str]:
+        """What a carrier wants to see on a request for media of its own."""
+        carrier = self.carriers().get(carrier_id)
+        known = carrier is not None and carrier.config is not None and carrier.kind in kinds()
+        return kinds()[carrier.kind].fetch(carrier.config, url) if carrier is not None and known else {}
+
+    def _media(self, data: Path) -> None:
+        settings = self.settings
+        try:
+            kept = open_kept(settings.media_store, data, settings.media_option)
+        except KeptError as error:
+            raise StoreRefused(str(error)) from error
+        base = settings.public_url or _here(settings.host, settings.port)
+        links = Links(self.vault.derived("media links"), base, clock, settings.media_link_ttl)
+        limits = MediaLimits(settings.media_max_size, settings.media_quota, settings.media_unused_ttl)
+        self.media = Media(self.store, self.ids, clock, kept, links, limits)
+        self.fetching = Fetching(
+            self.store, self.ids, clock, random.random, self.media, kept, self.egress, self.vault.open, self.publisher,
+            self._media_headers,
+        )  # fmt: skip
+        show_media(links.of)
+
+    def _account(self, account_id: int) -> Mapping[str, str]:
+        """An account, as templates see it."""
+        found = self.keys.accounts.get(account_id)
+        return {"id": ids.show("acc", account_id), "name": found.name if found is not None else ""}
+
+    def _sharing(self) -> int:
+        """How many processes may send from one sender."""
+        return min(len(self.lanes.peers), sum(carrier.lanes for carrier in self.carriers().values()))
+
+    async def _watch_carriers(self) -> None:
+        await self.healths.step()
+        await self.failover.step()
+
     async def _lanes_changed(self) -> None:
         self.lanes.refresh()
 
@@ -227,6 +468,24 @@ class App:
         if known is not None:
             return known
         return self.endpoints.callback(account_id, mode, url, self.ids(), clock(), os.urandom(24))
+
+    def _privacy(self, token: str) -> None:
+        """What each room holds of people, in the order in which it is erased."""
+
+        async def purge(_person: object) -> None:
+            await self.media.purge()
+
+        people = self.people = People(self.store, self.cancel, self.redact.everywhere, lambda: holdings)
+        holdings = (
+            Held("messages", people.show, people.erase),
+            Held("media", erase=purge, parts=self.media.steps_without),
+            Held("forwards", parts=others.forwards),
+            others.consent(self.store, self.consent.ledger.hashes),
+            verify_holding(self.store, clock),
+            Held("events", erase=people.erase_rest),
+        )
+        self.jobs = Jobs(self.store, self.ids, clock, self.vault, self.publisher, token, lambda: holdings)
+        self.store.on_bell(people.heard)
 
     # The doors
 
@@ -244,9 +503,15 @@ class App:
             self._request_id,
             self.metrics.request,
             self.policy,
+            self.templates.make,
         )
+        imports = Imports(
+            self.store, self.ids, clock, self.consent.ledger, self.consent.policy, auth.key, self.keys.default_country,
+            self._request_id,
+        )  # fmt: skip
         endpoints = [
             *messages_endpoints(self.store, self.cancel, self.redact, clock, self.keys.default_country),
+            *templates_endpoints(self.templates, self.store, self.ids),
             *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
             *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
             *carriers_endpoints(
@@ -258,10 +523,46 @@ class App:
                 clock,
                 random.random,
                 settings.public_url,
-                {"sandbox": sandbox_recording(settings.sandbox_record)},
+                {
+                    **address_checks(self.policy),
+                    "sandbox": sandbox_recording(settings.sandbox_record),
+                    "smpp": outbinding(settings.smpp_outbind),
+                },
                 self.egress.reach,
+                self.web,
+                self.healths.of,
             ),
+            *routes_endpoints(
+                self.routes,
+                self.network,
+                self.router,
+                self.accept,
+                self.ids,
+                lambda key: Caller(
+                    key.account_id, key.mode, key.id, default_country=self.keys.default_country(key.account_id)
+                ),
+                self.prices.of,
+                self.prices.currency,
+            ),
+            *consent_endpoints(
+                self.store, self.consent.ledger, self.policies, self.consent.policy, clock, self.keys.default_country
+            ),
+            *verify_endpoints(self.verifying, self.policies, self.store, clock),
+            *consent_files_endpoints(self.store, imports),
+            *content_endpoints(self.content, self.holding, self.policies, self.store, clock),
+            *quiet_endpoints(self.quiet, self.policies, clock, self.keys.default_country),
+            *senders_endpoints(self.senders, self.network.of, self.ids),
+            *spend_endpoints(self.prices, self.budgets, self.network.of, self.store, clock),
+            *privacy_endpoints(self.jobs, self.store, self.keys.default_country),
             *sandbox_endpoints(self.receive, self.carriers),
+            *self.forwards.endpoints(),
+            *destinations_endpoints(
+                self.destinations, self.performing, self.egress, self.ids, clock, self.forwards.naming
+            ),
+            *echo.endpoints(),
+            *media_endpoints(self.media, self.fetching, self.egress, self.store, clock),
+            *alerts_endpoints(self.alerts, self.alert_sending, self.store, self.egress, self.ids, clock),
+            *smpp_endpoints(self.smpp, self.sending, self.carriers, self.keys, clock, self.stopping),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),
             *oauth.endpoints(),
             *self.operation.endpoints(),
@@ -274,12 +575,17 @@ class App:
             scopes=SCOPES,
             webhooks=[Webhook(name, TOLD.format(name), EventShape) for name in TYPES.values()],
         )
+        callbacks = Callbacks(
+            self.carriers, self.receive, clock, self._request_id, self.metrics.request, settings.public_url
+        )
         raw: dict[tuple[str, str], ASGIApp] = {
             ("POST", "/v1/messages"): hot.message,
             ("POST", "/v1/messages/batch"): hot.batch,
             ("POST", OAUTH_PATH): oauth,
+            ("POST", CONSENT_FILE): imports,
             **self.operation.routes(),
             **docs_routes(described),
+            **echo.routes(),
         }
         return build(
             endpoints,
@@ -290,6 +596,7 @@ class App:
             limit=limits,
             observe=self._observe,
             raw_routes=raw,
+            raw_prefixes={CALLBACKS: callbacks},
         )
 
     def _request_id(self) -> str:
@@ -303,9 +610,7 @@ class App:
 
     async def welcome(self, port: int) -> None:
         """Say where we are; on the first start, the keys."""
-        host = self.settings.host if self.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
-        host = f"[{host}]" if ":" in host else host
-        url = self.settings.public_url or f"http://{host}:{port}"
+        url = self.settings.public_url or _here(self.settings.host, port)
         out = [f"Columba is ready at {url}   (API reference: {url}/docs)"]
         if await self.keys.first_account(self.ids(), "default"):
             account_id = next(iter(self.keys.accounts))
@@ -331,6 +636,13 @@ class App:
         await self.smpp.stop()
         self.metrics.stop()
         await self.housekeeping.stop()
+        await self.jobs.stop()
+        await self.consent.stop()
+        with contextlib.suppress(StoreUnavailable):
+            await self.content.flush()
+        await self.fetching.stop()
+        await self.collecting.stop()
+        await self.alert_sending.stop()
         await self.lanes.stop(self.settings.stop_timeout)
         await self.sending.stop()
         await self.snapshots.stop()

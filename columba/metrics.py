@@ -51,6 +51,7 @@ class Metrics(Collector):
         self.requests: dict[tuple[str, str, int], Histogram] = {}
         self.counters: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
+        self.others: list[Callable[[], Iterable[Metric]]] = []  # what rooms measure by themselves
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +111,8 @@ class Metrics(Collector):
         for (method, path, status), histogram in self.requests.items():
             requests.add_metric([method, path, str(status)], histogram.buckets(), histogram.total)
         yield requests
+        for other in self.others:
+            yield from other()
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

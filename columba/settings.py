@@ -64,6 +64,15 @@ def _network(value: Any) -> str:
     return str(ipaddress.ip_network(str(value).strip(), strict=False))
 
 
+def _ports(value: Any) -> str:
+    """`2776`, or `2776-2790`."""
+    first, _, last = str(value).strip().partition("-")
+    low, high = _port(first), _port(last or first)
+    if not 1 <= low <= high:
+        raise ValueError("it must be a port, or the first and the last of a range: 2776-2790")
+    return f"{low}-{high}" if last else str(low)
+
+
 def _database(value: Any) -> str:
     text = str(value)
     if text and not text.startswith(("postgres://", "postgresql://")):
@@ -85,6 +94,41 @@ def _url(value: Any) -> str:
     return text.rstrip("/")
 
 
+def _media_store(value: Any) -> str:
+    text = str(value)
+    if text and not re.fullmatch(r"(file|s3|s3a|gs|az|azure|abfs|abfss)://\S+", text):
+        raise ValueError("it must be a file://, s3://, gs:// or az:// URL")
+    return text
+
+
+def _relay(value: Any) -> str:
+    from columba.mail import read_relay  # only where it is set: commands of the API's clients load little
+
+    text = str(value).strip()
+    try:
+        read_relay(text)
+    except ValueError as error:
+        if "smtp_sender" not in str(error):
+            raise
+    return text
+
+
+def _address(value: Any) -> str:
+    from columba.mail import ADDRESS
+
+    text = str(value).strip()
+    if text and not ADDRESS.fullmatch(text):
+        raise ValueError("it must be an e-mail address")
+    return text
+
+
+def _option(value: Any) -> str:
+    text = str(value).strip()
+    if not re.fullmatch(r"[A-Za-z0-9_]+=.*", text):
+        raise ValueError("it must be NAME=VALUE")
+    return text
+
+
 def _country(value: Any) -> str:
     text = str(value).upper()
     if text and not re.fullmatch(r"[A-Z]{2}", text):
@@ -101,6 +145,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("smpp_tls_port", "", "Port of the SMPP server with TLS; off when left out.", _port, metavar="N"),
     Setting("smpp_tls_cert", "", "File of the certificate chain (PEM) for it.", str, metavar="FILE"),
     Setting("smpp_tls_key", "", "File of its private key, where the certificate's has none.", str, metavar="FILE"),
+    Setting(
+        "smpp_outbind",
+        (),
+        "A port, or a range of them, at which carriers may be waited for (outbind); may be given again.",
+        _ports,
+        many=True,
+        metavar="PORTS",
+    ),
     Setting(
         "smpp_from",
         (),
@@ -141,6 +193,56 @@ SETTINGS: tuple[Setting, ...] = (
         "stop_timeout", 25, "Seconds to finish what is on the wire when stopping.", _between(1, 600), metavar="SECONDS"
     ),
     Setting(
+        "media_store",
+        "",
+        "Where media are kept: s3://, gs:// or az:// URL; the data folder when left out.",
+        _media_store,
+        metavar="URL",
+    ),
+    Setting(
+        "media_option",
+        (),
+        "NAME=VALUE for the media store, such as region=eu-west-1; may be given again.",
+        _option,
+        many=True,
+        secret=True,
+        metavar="NAME=VALUE",
+    ),
+    Setting("media_max_size", 5 << 20, "Bytes that one file may have.", _between(1_000, 100 << 20), metavar="BYTES"),
+    Setting(
+        "media_quota",
+        10 << 30,
+        "Bytes of media that an account may keep; 0 for no end.",
+        _between(0, 1 << 50),
+        metavar="BYTES",
+    ),
+    Setting(
+        "media_link_ttl",
+        7 * 86_400,
+        "Seconds for which a link to media is good.",
+        _between(3_600, 366 * 86_400),
+        metavar="SECONDS",
+    ),
+    Setting(
+        "media_unused_ttl",
+        30 * 86_400,
+        "Seconds after which media that no message uses are deleted.",
+        _between(3_600, 3_660 * 86_400),
+        metavar="SECONDS",
+    ),
+    Setting(
+        "smtp_url",
+        "",
+        "Mail server for alerts and e-mails of rules: smtp://USER:PASSWORD@HOST (STARTTLS), smtps:// (TLS).",
+        _relay,
+        secret=True,
+        metavar="URL",
+    ),
+    Setting(
+        "smtp_sender", "", "Address that mail comes from; columba@HOST when left out.", _address, metavar="ADDRESS"
+    ),
+    Setting("smtp_ca", "", "File of the certificates (PEM) that are trusted for it.", str, metavar="FILE"),
+    Setting(
         "sandbox_record", "", "File to which the sandbox writes each part it takes, for tests.", str, metavar="FILE"
     ),
 )
@@ -159,6 +261,7 @@ class Settings:
     smpp_tls_port: int | Literal[""]
     smpp_tls_cert: str
     smpp_tls_key: str
+    smpp_outbind: tuple[str, ...]
     smpp_from: tuple[str, ...]
     public_url: str
     allow_network: tuple[str, ...]
@@ -169,6 +272,15 @@ class Settings:
     log_level: str
     receipt_timeout: int
     stop_timeout: int
+    media_store: str
+    media_option: tuple[str, ...]
+    media_max_size: int
+    media_quota: int
+    media_link_ttl: int
+    media_unused_ttl: int
+    smtp_url: str
+    smtp_sender: str
+    smtp_ca: str
     sandbox_record: str
 
     def __init__(self, **given: Any) -> None:

@@ -6,6 +6,7 @@ that a key can be replaced. Fails with VaultError when a text was sealed with a 
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -22,7 +23,12 @@ class Vault:
     def __init__(self, *keys: bytes) -> None:
         """The first key seals; all of them open."""
         self._keys = {key_id(key): AESGCM(key) for key in keys}
+        self._raw = keys
         self.current = key_id(keys[0])
+
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """Keys for another use, one from each of ours, the current one's first: they say nothing about them."""
+        return tuple(hmac.digest(key, f"columba {purpose}".encode(), "sha256") for key in self._raw)
 
     def seal(self, text: str) -> str:
         nonce = secrets.token_bytes(12)

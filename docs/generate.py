@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from columba.carriers import CarrierKind, kinds
 from columba.core import model, status
 from columba.errors import CATALOGUE
 from columba.keys import SCOPES
@@ -59,6 +60,64 @@ def event_types() -> str:
 
 def scopes() -> str:
     return table(("scope", "allows"), ((f"`{scope}`", text) for scope, text in SCOPES.items()))
+
+
+def providers() -> str:
+    """Each kind that is called over HTTP, but the one that is configured whole."""
+    return "\n".join(
+        _provider(kind) for name, kind in sorted(kinds().items()) if kind.about is not None and name != "http"
+    )
+
+
+def _provider(kind: CarrierKind) -> str:
+    about = kind.about
+    callbacks = " and ".join(f"`{name}`" for name in kind.callbacks)
+    out = [
+        f"## Kind `{kind.name}`: {about.title}",
+        about.notes,
+        table(("option", "default", "meaning"), _options(kind.config)),
+        f"**Callbacks** ({callbacks}): {about.signed}",
+        table(("its word", "status"), ((f"`{word}`", _became(number)) for word, number in about.statuses.items())),
+    ]
+    for where, errors in about.errors.items():
+        meant: dict[Any, list[str]] = {}
+        for code, meaning in errors.items():
+            meant.setdefault(meaning, []).append(code)
+        rows = (
+            (f"`{each.error}`", _DONE[each.kind], ", ".join(f"`{code}`" for code in codes))
+            for each, codes in meant.items()
+        )
+        out += [f"Errors, by {where}:", table(("`error`", "when it is sent", "codes"), rows)]
+    return "\n\n".join(each.strip() for each in out if each) + "\n"
+
+
+_DONE = {
+    "failed": "it fails",
+    "reroute": "another carrier, if there is one",
+    "retry": "again later",
+    "throttled": "again, slower",
+    "unknown": "`on_unknown` decides",
+}
+
+
+def _became(number: int | None) -> str:
+    return "nothing yet" if number is None else f"`{status.NAMES[number]}`"
+
+
+def _options(config: Any) -> Iterable[tuple[str, str, str]]:
+    shape = msgspec.json.schema(config)
+    fields = shape["$defs"][config.__name__]
+    for name, field in fields["properties"].items():
+        each = {**field, **next((one for one in field.get("anyOf", ()) if one.get("type") != "null"), {})}
+        default = "needed" if name in fields.get("required", ()) else str(each.get("default") or "")
+        words = [each.get("description", ""), "Secret." if each.get("writeOnly") else ""]
+        if each.get("enum"):
+            words.insert(0, ", ".join(f"`{value}`" for value in each["enum"]) + ".")
+        yield (
+            f"`{name}`",
+            default if default == "needed" else f"`{default}`" if default else "",
+            " ".join(filter(None, words)),
+        )
 
 
 def endpoints() -> str:
@@ -112,6 +171,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "event-types": event_types,
     "scopes": scopes,
     "endpoints": endpoints,
+    "providers": providers,
 }
 
 

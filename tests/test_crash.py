@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import crash_smpp
 from bench.crash import crash
 
 
@@ -16,3 +17,13 @@ def test_a_killed_program_keeps_its_promises(store: str, seed: int, request: pyt
     assert report.final == report.accepted
     assert any(report.on_the_wire)  # else it was no test
     assert report.sent_twice <= sum(report.on_the_wire)
+
+
+def test_a_killed_program_loses_nothing_that_goes_out_over_smpp() -> None:
+    report = crash_smpp.crash("sqlite", n=2_000, kills=1, seed=1)
+    print(report)
+    assert report.sound
+    assert report.accepted + report.unanswered == 2_000
+    assert report.accepted > 1_900
+    assert report.on_the_wire[0] >= report.window // 2  # else it was no test
+    assert report.twice <= report.on_the_wire[0]

@@ -35,6 +35,13 @@ USE: dict[str, Place] = {
     "send": Place("columba.cli.client:send", "Send a text."),
     "messages": Place("columba.cli.client:messages", "List messages, or show one with its parts and timeline."),
     "carriers": Place("columba.cli.carriers:carriers", "Set up, look after and try out the ways to the networks."),
+    "smpp": Place("columba.cli.smpp:smpp", "List programs that are bound; follow the PDUs of a session."),
+    "media": Place("columba.cli.media:media", "Upload, list, fetch and delete pictures and other files."),
+    "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
+    "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
+    "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
+    "advice": Place("columba.cli.content:advice", "Ask what carriers' filters may think of a text."),
+    "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
     "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
 }
 COMMANDS = RUN | USE

@@ -201,6 +201,62 @@ class Api:
         }
         return self._ask("POST", path, json.dumps(body).encode(), fields, PATIENCE_S)
 
+    def change(self, method: str, path: str, body: Json) -> Any:
+        """PATCH or PUT: doing it again changes nothing."""
+        return self._ask(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"}, PATIENCE_S)
+
+    def pour(self, path: str, body: Iterator[bytes], content_type: str, patience: float) -> Any:
+        """A body of any size, in one request that is never repeated. Raises OSError or HTTPException when it breaks."""
+        connection = connect(self.place, patience)
+        try:
+            fields = {**self._fields, "Content-Type": content_type, "Transfer-Encoding": "chunked"}
+            connection.request("POST", self.place.path + path, body, fields, encode_chunked=True)
+            response = connection.getresponse()
+            return self._judged(Answer(response.status, _lower(response), _decode(response.read(MOST))))
+        finally:
+            connection.close()
+
+    def drain(self, path: str) -> Iterator[bytes]:
+        """An answer of any size, as it comes."""
+        try:
+            connection = connect(self.place, PATIENCE_S)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error, False) from error
+        try:
+            connection.request("GET", self.place.path + path, headers=self._fields)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise self.problem(Answer(response.status, _lower(response), _decode(response.read(MOST))))
+            while chunk := response.read(262_144):
+                yield chunk
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error, False) from error
+        finally:
+            connection.close()
+
+    def beside(self) -> "Api":
+        """Another connection, for another thread."""
+        return Api(self.url, self._fields["Authorization"].removeprefix("Bearer "))
+
+    def upload(self, path: str, body: bytes, content_type: str, query: Sequence[tuple[str, str]] = ()) -> Any:
+        """A file as it is."""
+        fields = {"Content-Type": content_type, "Idempotency-Key": f"cli-{secrets.token_hex(12)}"}
+        return self._ask("POST", path + (f"?{urlencode(query)}" if query else ""), body, fields, PATIENCE_S)
+
+    def download(self, path: str) -> bytes:
+        """What is at an address, as it is."""
+        try:
+            connection = self._connected(PATIENCE_S)
+            connection.request("GET", self.place.path + path, headers=self._fields)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error, False) from error
+        if response.status != 200:
+            raise self.problem(Answer(response.status, _lower(response), _decode(content)))
+        return content
+
     def delete(self, path: str, query: Sequence[tuple[str, str]] = ()) -> None:
         self._ask("DELETE", path + (f"?{urlencode(query)}" if query else ""), None, {}, PATIENCE_S)
 

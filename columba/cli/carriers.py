@@ -86,7 +86,7 @@ def create(
       columba carriers create --kind sandbox --name try-out --config '{"latency_ms": 20}'
       columba carriers create --kind smpp --name mno --config @mno.json --rate 100
     """
-    body: Json = {"kind": kind, "name": name, "config": _config(config)}
+    body: Json = {"kind": kind, "name": name, "config": json_or_file(config, "--config")}
     more = {"rate": rate, "window": window, "lanes": lanes, "on_unknown": on_unknown}
     body |= {field: value for field, value in more.items() if value is not None}
     if disabled:
@@ -150,9 +150,8 @@ def _place(carrier_id: str) -> str:
     return f"/v1/carriers/{carrier_id}"
 
 
-def _config(text: str) -> Json:
+def json_or_file(text: str, hint: str) -> Json:
     """JSON as it stands, or what a file or standard input holds."""
-    hint = "--config"
     if text.startswith("@"):
         try:
             file = sys.stdin.buffer if text == "@-" else Path(text[1:]).open("rb")  # noqa: SIM115

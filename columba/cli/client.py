@@ -31,7 +31,10 @@ MOST_LISTED = 100_000
 @with_api
 @click.option("--to", required=True, metavar="NUMBER", help="Who gets it: +447700900123.")
 @click.option("--from", "sender", metavar="SENDER", help="A number, short code or name of yours.")
-@click.option("--text", required=True, metavar="TEXT", help="What it says; - reads it from standard input.")
+@click.option("--text", metavar="TEXT", help="What it says; - reads it from standard input.")
+@click.option(
+    "--media", multiple=True, metavar="FILE|URL|ID", help="A picture or the like to go with it; may be given again."
+)
 @click.option("--class", "klass", type=click.Choice(CLASSES), help="How urgent it is.  [default: transactional]")
 @click.option("--send-at", type=Moment(), metavar="TIME", help="2026-01-31T09:30:00Z, or 10m from now.")
 @click.option("--valid-for", type=Duration(), metavar="TIME", help="Nothing is sent after so long: 10m.")
@@ -48,7 +51,8 @@ def send(
     as_json: bool,
     to: str,
     sender: str | None,
-    text: str,
+    text: str | None,
+    media: Sequence[str],
     klass: str | None,
     send_at: str | None,
     valid_for: int | None,
@@ -66,6 +70,8 @@ def send(
       columba send --to +447700900123 --text "Your code is 1234" --class otp --wait
       fortune | columba send --to +447700900123 --text -
     """
+    if text is None and not media:
+        raise click.UsageError("Missing option '--text' or '--media'.")
     body: Json = {
         "to": to,
         "from": sender,
@@ -74,6 +80,7 @@ def send(
         "send_at": send_at,
         "valid_for": valid_for,
         "tags": list(tags),
+        "media": [_kept(api, each) for each in media],
     }
     began = time.monotonic()
     message = api.post("/v1/messages", {name: value for name, value in body.items() if value}, idempotency_key)
@@ -88,6 +95,15 @@ def send(
     if code == UNDECIDED and wait and message["status"] not in FINAL:
         click.echo(f"Not yet decided after {timeout} s: columba messages show {clean(message['id'])}", err=True)
     ctx.exit(code)
+
+
+def _kept(api: Api, what: str) -> str:
+    """What a message names: a URL or an id as it is, a file of this machine once it is uploaded."""
+    if what.startswith(("med_", "http://", "https://")):
+        return what
+    from columba.cli.media import put
+
+    return str(put(api, what)["id"])
 
 
 def _from_input() -> str:

@@ -17,7 +17,7 @@ from columba.core import events, model, status
 from columba.core.contract import Carrier
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes
-from columba.core.model import Event, Extra, Message
+from columba.core.model import BINARY, Event, Extra, Message, Raw
 from columba.errors import FieldError, Refusal
 from columba.numbers import NumberError, normalise, sender
 from columba.store import Results, Row, Statement, Step, Store, StoreUnavailable, plan
@@ -33,6 +33,8 @@ BACKLOG = 200_000  # rows waiting for the store; beyond it the edge says 503
 
 Gate = Callable[[Message], Refusal | None]
 Route = Callable[[Message], int | Refusal]
+# Looks up what submissions name as their media, and notes it in them; None where there is nothing to look up.
+Resolve = Callable[["Caller", Sequence["Submission"]], Awaitable[None] | None]
 # More steps for the plan that accepts: the messages, and the place of the step that keeps them.
 Also = Callable[[Sequence[Message], int], Sequence[Step]]
 
@@ -86,6 +88,7 @@ class Submission(msgspec.Struct, gc=False):
     callback: int | None = None
     receipts: int | None = None
     id: int | None = None
+    raw: list[Raw] | None = None  # its parts as they are, where they are encoded already
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -132,7 +135,7 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
         problems.append(FieldError("to", "invalid_number", error.detail))
     if asked.sender is not None:
         try:
-            sent_from = sender(asked.sender).value
+            sent_from = asked.sender if is_pool(asked.sender) else sender(asked.sender).value
         except NumberError as error:
             problems.append(FieldError("from", "invalid_sender", error.detail))
     text = asked.text
@@ -152,7 +155,7 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
                 problems.append(
                     FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
                 )
-    elif not asked.media:
+    elif not asked.media and not asked.raw:
         problems.append(FieldError("text", "required", "a message needs text or media"))
     due = now
     if asked.send_at is not None:
@@ -164,6 +167,11 @@ def examine(asked: Submission, default_country: str | None, now: int) -> Examine
     if asked.valid_for is not None and not 1 <= asked.valid_for <= MOST_VALID_S:
         problems.append(FieldError("valid_for", "out_of_range", f"Expected 1 to {MOST_VALID_S} seconds."))
     return Examined(to, sent_from, text, encoding, segments, due, problems)
+
+
+def is_pool(sent_from: str) -> bool:
+    """Whether it is the id of a pool of senders, which a gate chooses from. It is too long for a name."""
+    return sent_from[:5] == "pool_" and len(sent_from) > 11
 
 
 class _Told(asyncio.Future[_Kept]):
@@ -189,8 +197,10 @@ class Accept:
         gates: Sequence[Gate] = (),
         store_gates: Sequence[StoreGate] = (),
         callbacks: Callable[[int, int, str], "int | Awaitable[int]"] | None = None,
+        media: Resolve | None = None,
     ) -> None:
         self.accepted = 0
+        self._media = media
         self.refused: dict[str, int] = {}
         self._store = store
         self._ids = ids
@@ -213,39 +223,57 @@ class Accept:
 
     def prepare(self, caller: Caller, asked: Submission, batch_id: int | None = None) -> Message | Refusal:
         """Everything that needs no store. A Refusal with every problem that there is, never the first alone."""
+        message = self.draft(caller, asked, batch_id)
+        if isinstance(message, Refusal):
+            return message
+        refusal = self.admit(message)
+        return message if refusal is None else refusal
+
+    def draft(self, caller: Caller, asked: Submission, batch_id: int | None = None) -> Message | Refusal:
+        """The message that a submission comes to by itself."""
         now = self._clock()
         to, sent_from, text, encoding, segments, due, problems = examine(asked, caller.default_country, now)
         if problems:
             return Refusal("invalid_request", errors=problems)
         if (
             asked.tags or asked.metadata or asked.media or asked.callback_url or asked.send_at is not None
-            or asked.receipts is not None
+            or asked.receipts is not None or asked.raw
         ):  # fmt: skip
             extra = Extra(
                 asked.tags or None, asked.metadata or None, asked.media or None, asked.callback_url, asked.send_at,
-                receipts=asked.receipts,
+                receipts=asked.receipts, raw=asked.raw or None,
             )  # fmt: skip
+            if asked.raw:
+                encoding, segments = encoding if text else BINARY, model.segments_of_raw(asked.raw)
         else:
             extra = model.NO_EXTRA
-        message = Message(
+        return Message(
             asked.id or self._ids(), caller.account_id, caller.mode, status.OUTBOUND, asked.klass, 0, to, sent_from, text,
             encoding, segments, status.SCHEDULED if asked.send_at is not None else status.QUEUED, due,
             due + 1000 * (asked.valid_for or DEFAULT_VALID_S), now, 0, batch_id, None, None, extra, asked.callback,
         )  # fmt: skip
+
+    def admit(self, message: Message) -> Refusal | None:
+        """Ask the gates, and find its lane."""
+        text = message.text
         for gate in self._gates:
             refusal = gate(message)
             if refusal is not None:
                 return refusal
+        if message.extra.raw and message.text != text:  # a gate has put another text there
+            message.extra = msgspec.structs.replace(message.extra, raw=None)
         lane = self._route(message)
         if isinstance(lane, Refusal):
             return lane
         message.lane = lane
-        return message
+        return None
 
     async def one(self, caller: Caller, asked: Submission) -> Message:
         """Accept one message; durable when it returns. Those of the same turn of the loop are one plan."""
         if self._store.backlog > BACKLOG:
             raise Refusal("overloaded", retry_after=1)
+        if asked.media and self._media is not None and (looking := self._media(caller, (asked,))) is not None:
+            await looking
         message = self.prepare(caller, asked)
         if isinstance(message, Refusal):
             self._count((message,))
@@ -319,6 +347,10 @@ class Accept:
         """Accept what can be accepted; durable when it returns. Answers in the order asked."""
         if self._store.backlog > BACKLOG:
             raise Refusal("overloaded", retry_after=1)
+        if self._media is not None and any(each.media for each in asked):
+            looking = self._media(caller, asked)
+            if looking is not None:
+                await looking
         prepared = [self.prepare(caller, each, batch_id) for each in asked]
         messages = [each for each in prepared if isinstance(each, Message)]
         for message in messages:

@@ -3,11 +3,12 @@
 A carrier kind is one file in `columba/carriers`. It owns the wire and nothing else: no database, no retries, no queue.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from columba.core.model import Raw
 from columba.text import Decoded
 
 OutcomeKind = Literal["sent", "failed", "retry", "throttled", "reroute", "unsent", "unknown"]
@@ -28,10 +29,31 @@ class Cut(NamedTuple):
 CUT = Cut()
 
 
+class Can(NamedTuple):
+    """What a carrier can do, beyond a text from one number to another.
+
+    media: pictures and files go with a text; else they become links in it. names: senders may have letters.
+    receipts: it tells what became of a text. inbound: it brings texts from people. raw: parts that a program has encoded
+    already pass as they are, those in these alphabets ("" for a data_coding that names its own); what is no text passes
+    in any. None: it takes texts alone.
+    """
+
+    media: bool = False
+    names: bool = True
+    receipts: bool = True
+    inbound: bool = True
+    raw: tuple[str, ...] | None = None
+
+
+CAN = Can()
+
+
 class Part(NamedTuple):
     """One SMS on the wire, or the whole text where a carrier takes it in one piece (then it is 1 of 1, however long).
 
-    `ref`, `n` and `of` tell a long text's parts apart; `flight` is the lane's own.
+    `ref`, `n` and `of` tell a long text's parts apart; `flight` is the lane's own; `media` are addresses, with the first.
+    `raw` is the part as it came from a program, to go as it is. `registration` is what the sender's registration adds, for
+    networks that ask for it: India's `dlt_entity_id` and `dlt_template_id`.
     """
 
     message_id: int
@@ -46,6 +68,9 @@ class Part(NamedTuple):
     attempt: int
     expires_at: int
     flight: Any
+    media: tuple[str, ...] = ()
+    raw: Raw | None = None
+    registration: Mapping[str, str] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reroute: not this carrier, perhaps another. unsent: it did not leave us. unknown: it left, and no answer came.
     `match` is what receipts call it, where that is not `id`. `final`: an unknown one stays so, no other copy is sent.
     `alone`: it was throttled for its own sake, the lane may go on as fast as before. `wait_ms`: not to be tried again
-    before that, where somebody said so.
+    before that, where somebody said so. `parts`: a whole text's own parts at the carrier, each with its outcome.
     """
 
     kind: OutcomeKind
@@ -66,6 +91,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     final: bool = False
     alone: bool = False
     wait_ms: int = 0
+    parts: tuple["Outcome", ...] = ()
 
 
 class Receipt(NamedTuple):
@@ -125,6 +151,7 @@ class Carrier(msgspec.Struct, frozen=True):
     receipts: bool = True
     sends: bool = True  # messages may be routed to it
     cut: Cut = CUT
+    can: Can = CAN
     revision: int = 0  # another one needs a new session
     most_lanes: int = 0  # how many there were: what waits on those beyond `lanes` is moved
 
@@ -151,10 +178,22 @@ async def anywhere(host: str) -> str:
     return host
 
 
+class Web(NamedTuple):
+    """What a carrier over HTTP is given: the one safe way out, and the addresses at which its callbacks come in.
+
+    `outside` is how the world reaches us, "" where nobody has said; `here` how this machine does.
+    """
+
+    request: Callable[..., Awaitable[Any]]  # columba.http.egress.Egress.request
+    outside: str = ""
+    here: str = ""
+
+
 class Air(NamedTuple):
     """What a session is given: where receipts and inbound texts go, and how it says that it is up or down.
 
     `reach` turns a host into an address that the operator permits, the one to connect to; OSError where there is none.
+    `trial`: it is opened to try it out, nothing is sent.
     """
 
     receipts: Callable[[Sequence[Receipt]], Any]
@@ -164,3 +203,5 @@ class Air(NamedTuple):
     clock: Callable[[], int]
     random: Callable[[], float]
     reach: Callable[[str], Awaitable[str]] = anywhere
+    web: Web | None = None
+    trial: bool = False

@@ -177,7 +177,8 @@ from (select message_id, n, max(status) as status, max(error) as error, max(carr
   from {rows} r group by message_id, n) r
 where parts.message_id = r.message_id and parts.n = r.n and parts.status / 10 < r.status / 10
 
--- The message follows its parts: delivered when all are, failed as soon as one is. What it becomes, if it moves.
+-- The message follows its parts: delivered when all are, failed as soon as one is, unless it may have a second route.
+-- What it becomes, if it moves.
 -- name: receipt_outcomes
 -- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int
 -- gives: id, event_id, account_id, mode, status, at, data, callback, error, carrier_code
@@ -195,6 +196,7 @@ from (
     from {rows} r group by r.message_id) x
   join messages m on m.id = x.message_id) y
 where y.was / 10 < y.status / 10
+  and not (y.status > 50 and exists (select 1 from second_routes s where s.message_id = y.id))
 
 -- name: receipt_messages
 -- rows: id int, event_id int, account_id int, mode int, status int, at int, data text, callback int, error text

@@ -4,7 +4,7 @@ Message events have the number of their status as type; others begin at 100. `st
 `Publisher.published` hands what was made to those who wait in memory (webhook lanes, the live stream).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,18 @@ class Anew:
         return {event.id: event for event in happened.values()}
 
 
+Failure = tuple[int, str | None, str | None]
+"""A message's id, its error and the carrier's code for it."""
+
+
 class Publisher:
     """Tells, after the commit, what was made."""
 
     def __init__(self) -> None:
         self.on_deliveries: list[Callable[[list[tuple[int, Event]]], None]] = []
         self.on_events: list[Callable[[], None]] = []
+        self.on_happened: list[Callable[[Mapping[int, Event]], None]] = []
+        self.on_failures: list[Callable[[Sequence[Failure]], None]] = []
         self.reached: dict[str, int] = {}  # statuses that messages reached in this process
 
     def count(self, number: int, messages: int = 1) -> None:
@@ -98,11 +104,19 @@ class Publisher:
             name = status.NAMES[number]
             self.reached[name] = self.reached.get(name, 0) + messages
 
+    def failed(self, failures: Sequence[Failure]) -> None:
+        """These messages have ended badly."""
+        if failures:
+            for told in self.on_failures:
+                told(failures)
+
     def published(self, made: Iterable[Row], events: dict[int, Event]) -> None:
         """`made` are rows of (event_id, endpoint_id, ...); `events` those that they are about."""
         pairs = [(int(row[1]), events[row[0]]) for row in made if row[0] in events]
         if pairs:
             for deliver in self.on_deliveries:
                 deliver(pairs)
+        for follow in self.on_happened:
+            follow(events)
         for told in self.on_events:
             told()

@@ -6,21 +6,22 @@ and is taken by the plan that settles the part. A status never goes backwards, s
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from columba.core import events, ids, inbound
+from columba.core import events, ids, inbound, status
 from columba.core.contract import Carrier, Inbound, Receipt
 from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.inbound import Follower, Inbox, clean
 from columba.core.model import Message
-from columba.store import Results, Step, Store, plan
+from columba.store import Results, Row, Step, Store, plan
 
 SQL = events.SQL
 INBOUND = inbound.SQL
 PARKED_MS = 72 * 3_600_000
 REMATCH_MS = 600_000
 MOST_REMATCHED = 2_000
+OF_THE_NUMBER = ("unknown_number", "opted_out")  # errors that say nothing of the carrier
 
 
 class _Told(asyncio.Future[None]):
@@ -28,6 +29,18 @@ class _Told(asyncio.Future[None]):
 
     def cancel(self, msg: Any = None) -> bool:
         return False
+
+
+class Aside(Protocol):
+    """What stands beside, and knows what else may become of messages that did not arrive."""
+
+    def receipts(self, carrier_id: int, delivered: int, undelivered: int) -> None:
+        """What a carrier's receipts say of it."""
+        ...
+
+    def undelivered(self, message_ids: Iterable[int]) -> None:
+        """Receipts say that these did not arrive, or a part of them; it may not be their end."""
+        ...
 
 
 class Receive:
@@ -44,6 +57,7 @@ class Receive:
         self._clock = clock
         self._publisher = publisher
         self.inbox = Inbox(store, new_id, clock, publisher, followers)
+        self.aside: Aside | None = None
         self._gather: Gather[tuple[int, Receipt]] = Gather(store, self._flush)
         self._told: _Told | None = None
         self._recording: set[asyncio.Task[None]] = set()
@@ -86,7 +100,24 @@ class Receive:
             told.exception()
             return
         self._published(results, 2, {row[0] for row in rows})
+        if self.aside is not None:
+            self._tell(self.aside, gathered, results[0], {row[0] for row in rows})
         told.set_result(None)
+
+    def _tell(self, aside: Aside, gathered: Sequence[tuple[int, Receipt]], matched: Sequence[Row], mine: set[int]) -> None:
+        counts: dict[int, list[int]] = {}
+        bad = False
+        for carrier_id, each in gathered:
+            if each.status == status.DELIVERED:
+                counts.setdefault(carrier_id, [0, 0])[0] += 1
+            elif each.status > status.DELIVERED:
+                bad = True
+                if each.error not in OF_THE_NUMBER:
+                    counts.setdefault(carrier_id, [0, 0])[1] += 1
+        for carrier_id, (delivered, undelivered) in counts.items():
+            aside.receipts(carrier_id, delivered, undelivered)
+        if bad:
+            aside.undelivered(row[1] for row in matched if row[3] > status.DELIVERED and row[0] in mine)
 
     async def _meant(self, gathered: list[tuple[int, Receipt]]) -> list[tuple[int, Receipt]]:
         """Receipts that may mean several parts: the likeliest that there is. Where there is none yet, all stay possible."""
@@ -118,6 +149,10 @@ class Receive:
     def parked_published(self, results: Results, after: int, mine: Container[int]) -> None:
         if results[after]:
             self._published(results, after + 3, mine)
+            if self.aside is not None:
+                self.aside.undelivered(
+                    row[1] for row in results[after + 2] if row[3] > status.DELIVERED and row[0] in mine
+                )
 
     def _published(self, results: Results, first: int, mine: Container[int]) -> None:
         """Tell of what was made. Results may be shared with other callers: `mine` are the event ids of this one."""
@@ -127,6 +162,7 @@ class Receive:
             return
         for row in moved:
             self._publisher.count(row[4])
+        self._publisher.failed([(row[0], row[8], row[9]) for row in moved if row[8] is not None])
         self._publisher.published(made, events.from_store(row for row in payloads if row[0] in mine))
 
     async def rematch(self) -> int:

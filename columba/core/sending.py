@@ -9,18 +9,18 @@ the lane stops.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
 
 from columba.core import events, status
-from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, anywhere
+from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, Web, anywhere
 from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
-from columba.core.model import Event, Message, message_of
+from columba.core.model import MESSAGE_REROUTED, Event, Message, Raw, message_of, segments_of_raw
 from columba.store import Step, Store, StoreUnavailable, plan, statements
 from columba.text import plan as plan_text
 
@@ -32,12 +32,57 @@ RETRY_FIRST_MS, RETRY_MOST_MS = 2_000, 900_000
 THROTTLED_FIRST_MS, THROTTLED_MOST_MS = 250, 30_000
 THROTTLED_COUNTS = 7  # attempts, at most: a long queue at the carrier must not use up what real trouble needs
 EXPIRED = Outcome("failed", None, "expired")
+NO_TEXT = Outcome("reroute", None, "rejected", "no text, and this carrier takes nothing else")
 CLOSED = -1  # the revision of a lane without a session: what waits on it can only expire, end or move
 CLOSE_S = 10.0
 MOST_EXPIRED = 2_000  # at once
 
 # A last look at a message before it goes to the wire, from memory: `failed` ends it, `unsent` puts it off for `wait_ms`.
 Look = Callable[[Message], Outcome | None]
+
+# What a message with media is for a carrier that takes media, or takes none: its text, and the addresses beside it.
+Attach = Callable[[Message, bool], tuple[str, tuple[str, ...]]]
+
+
+def as_they_are(message: Message, _takes_media: bool) -> tuple[str, tuple[str, ...]]:
+    return message.text or "", tuple(message.extra.media or ())
+
+
+# Errors of a carrier's own, which say nothing of the message: another may take it.
+ITS_OWN = frozenset({None, "rejected", "carrier_failed", "carrier_unavailable", "throttled"})
+
+
+class Stranded(NamedTuple):
+    """A message that a carrier has surely not taken, and why."""
+
+    message: Message
+    outcome: Outcome
+
+
+class Move(NamedTuple):
+    """Where a message goes on. `hop` counts its carriers from 0; `told` is what its event says."""
+
+    lane: int
+    hop: int
+    told: dict[str, Any]
+
+
+class Aside(Protocol):
+    """What stands beside the sending, and knows more ways than one: health, prices, where else a message may go."""
+
+    def settled(self, carrier_id: int, taken: int, refused: int, heard: int) -> None:
+        """Of the parts that a carrier was given, how many it took, refused for reasons of its own, and answered at all."""
+        ...
+
+    def taken(self, lane_id: int, sent: Sequence[tuple[Message, list[int]]]) -> Sequence[Step]:
+        """Steps for messages that are sent now, with the numbers of the parts that went. Steps 0 and 2 of their plan are
+        the fence, and the messages that became `sent`."""
+        ...
+
+    async def elsewhere(self, carrier_id: int, stranded: Sequence[Stranded]) -> Mapping[int, Move]:
+        """Those that may go on with another carrier, by their ids."""
+        ...
+
 
 log = structlog.get_logger()
 
@@ -92,10 +137,15 @@ class Sending:
         publisher: events.Publisher,
         reach: Callable[[str], Awaitable[str]] = anywhere,
         looks: Sequence[Look] = (),
+        web: Web | None = None,
     ) -> None:
         self._reach = reach
+        self._web = web
         self._looks = looks
         self.lanes_of: Lanes | None = None
+        self.attach: Attach = as_they_are
+        self.aside: Aside | None = None
+        self.registered: Callable[[Message], Mapping[str, str] | None] | None = None
         self._store = store
         self._ids = ids
         self._clock = clock
@@ -152,6 +202,7 @@ class Sending:
             self._clock,
             self._random,
             self._reach,
+            self._web,
         )
         try:
             self._sessions[lane.id] = self._connect(carrier, lane.id - carrier.id, air)
@@ -172,6 +223,10 @@ class Sending:
             await asyncio.wait_for(session.close(), CLOSE_S)
         except Exception:
             log.exception("carrier.close_raised")
+
+    def session(self, lane_id: int) -> Session | None:
+        """The session of a lane of this process."""
+        return self._sessions.get(lane_id)
 
     async def stop(self) -> None:
         """Wait for the sessions that are being closed."""
@@ -203,7 +258,7 @@ class Sending:
                 message = by_id[message_id]
                 if part_status >= status.SENT:
                     message.sent_parts = (*message.sent_parts, n)
-                else:
+                elif self._marks(message, carrier):
                     message.maybe_sent = True
         return messages
 
@@ -250,8 +305,10 @@ class Sending:
                 flight.outcomes.append((0, stopped))
                 self._land(lane, flight)
             else:
-                self._parts(message, flight, carrier.cut, parts if not self._marks(message, carrier) else None)
-                if not flight.left:  # all of it had gone already
+                self._parts(message, flight, carrier, parts if not self._marks(message, carrier) else None)
+                if flight.outcomes and not flight.marked:  # this carrier can't take it
+                    self._land(lane, flight)
+                elif not flight.left:  # all of it had gone already
                     flight.marked, flight.outcomes = False, [(0, Outcome("sent"))]
                     self._land(lane, flight)
                 elif flight.marked:
@@ -262,7 +319,10 @@ class Sending:
             if outcome.kind == "throttled" and not outcome.alone:
                 lane.slow()  # now: by the time that it is settled there would be more of them
             flight = part.flight
-            flight.outcomes.append((part.n, outcome))
+            if outcome.parts:
+                _spread(flight, outcome.parts)
+            else:
+                flight.outcomes.append((part.n, outcome))
             flight.left -= 1
             if not flight.left:
                 self._land(lane, flight)
@@ -289,15 +349,25 @@ class Sending:
                 if not any(n == part.n for n, _ in part.flight.outcomes):
                     done(part, Outcome("unknown", None, "carrier_failed"))
 
-    def _parts(self, message: Message, flight: Flight, cut: Cut, parts: list[Part] | None) -> None:
-        text = message.text or ""
-        if cut == CUT:
-            texts = (text,) if message.segments == 1 else plan_text(text).parts
+    def _parts(self, message: Message, flight: Flight, carrier: Carrier, parts: list[Part] | None) -> None:
+        counted = message.text or ""
+        text, media = (counted, ()) if message.extra.media is None else self.attach(message, carrier.can.media)
+        cut, raw = carrier.cut, message.extra.raw
+        if raw is not None and not _passes(text, raw, carrier.can.raw):
+            if not text:
+                flight.outcomes.append((0, NO_TEXT))
+                return
+            raw = None
+        if message.extra.raw is not None:
+            texts = _recut(message, flight, text, cut) if raw is None else _as_they_came(message, flight, text, raw)
+        elif cut == CUT and text is counted:
+            texts = (text,) if message.segments == 1 else _recut(message, flight, text, cut)
         else:
             texts = _recut(message, flight, text, cut)
         flight.marked = parts is None
         out = parts if parts is not None else []
         of = len(texts)
+        registration = None if self.registered is None else self.registered(message)
         # A person's texts must not be taken for parts of each other: some networks keep 8 bits of it.
         ref = (message.id >> 22) + message.id & 0xFFFF
         for n, each in enumerate(texts, 1):
@@ -316,6 +386,9 @@ class Sending:
                         message.attempts,
                         message.expires_at,
                         flight,
+                        media if n == 1 else (),
+                        None if raw is None else raw[n - 1],
+                        registration,
                     )
                 )
                 flight.left += 1
@@ -423,10 +496,21 @@ class Sending:
         finished: list[Message] = []
         retried: list[tuple[Message, int]] = []
         recut: list[Any] = []
+        sent: list[tuple[Message, list[int]]] = []
+        going: list[tuple[Flight, Move, Event]] = []
         took = 0
-        for flight in flights:
+        verdicts = [self._judge(lane, flight, now) for flight in flights]
+        moves = await self._elsewhere(carrier_id, flights, verdicts)
+        for flight, verdict in zip(flights, verdicts, strict=True):
             message = flight.message
-            verdict = self._judge(lane, flight, now)
+            if (move := moves.get(message.id)) is not None:
+                event = events.of_message(self._ids(), message, MESSAGE_REROUTED, now)
+                event.data = move.told
+                happened[event.id] = event
+                going.append((flight, move, event))
+                if flight.marked:
+                    unmark.append((lane_id, message.id))
+                continue
             if flight.whole:  # its parts have one id, one receipt and one fate
                 flight.outcomes = [(n, each[1]) for each in flight.outcomes for n in range(1, message.segments + 1)]
             if flight.recut:
@@ -445,9 +529,12 @@ class Sending:
                     message.sent_parts = (*message.sent_parts, n)
                     if an_id is not None and not (flight.whole and n > 1):
                         landed.append((lane_id, self._ids(), carrier_id, an_id))
-                elif verdict.status and n:
+                elif n and (verdict.status or outcome.kind == "unknown"):  # that it may be there is kept
                     error = clean(outcome.error)
-                    parts.append((lane_id, message.id, n, carrier_id, None, verdict.status, error, code, now, None))
+                    become = verdict.status or status.QUEUED
+                    parts.append((lane_id, message.id, n, carrier_id, None, become, error, code, now, None))
+            if verdict.status == status.SENT:
+                sent.append((message, [n for n, outcome in flight.outcomes if n]))
             if verdict.status:
                 event = events.of_message(event_id, message, verdict.status, now)
                 attempts = message.attempts + (1 if flight.left or flight.outcomes[0][1] is not EXPIRED else 0)
@@ -457,8 +544,9 @@ class Sending:
                         clean(verdict.error), clean(verdict.code),
                     )
                 )  # fmt: skip
-                made.append(events.row(event, message.callback))
-                happened[event.id] = event
+                if not (verdict.status == status.SENT and message.extra.again):  # its owner knows it as sent
+                    made.append(events.row(event, message.callback))
+                    happened[event.id] = event
                 message.attempts = attempts
                 message.error, message.carrier_code = verdict.error, verdict.code
                 finished.append(message)
@@ -476,7 +564,7 @@ class Sending:
                 retried.append((message, verdict.due_at))
         if took:
             lane.fine(took)
-        a_plan = plan(
+        steps = [
             Step(CORE["fence"], [_fence(lane)]),
             Step(CORE["insert_parts"], parts, 0),
             Step(CORE["settle_messages"], moved, 0),
@@ -484,11 +572,17 @@ class Sending:
             Step(CORE["hold_back"], behind, 0),
             Step(SQL["unmark_parts"], unmark, 0),
             Step(SQL["recut_messages"], recut, 0),
-            *events.steps(made, 7, given=2),
-            # Receipts that came before the id did.
-            Step(CORE["find_parked"], landed, 0),
-            *self._receive.parked_steps(after=10),
-        )
+        ]
+        if sent and self.aside is not None:
+            steps += self.aside.taken(lane_id, sent)
+        told = len(steps)
+        steps += events.steps(made, told, given=2)
+        # Receipts that came before the id did.
+        steps += (Step(CORE["find_parked"], landed, 0), *self._receive.parked_steps(after=told + 3))
+        left = len(steps)
+        if going:
+            steps += _reroute(lane, going, now, left)
+        a_plan = plan(*steps)
         anew = events.Anew(self._ids, (*happened, *(row[1] for row in landed)))
         results = await lane.settle(a_plan, anew)
         if results is None or not lane.is_ours(results[0]):
@@ -497,11 +591,68 @@ class Sending:
         for row in moved:
             if row[1] in there:
                 self._publisher.count(row[2])
+        self._publisher.failed([(row[1], row[7], row[8]) for row in moved if row[7] is not None and row[1] in there])
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)
-        self._publisher.published(results[8], anew.events(happened))
-        self._receive.parked_published(results, 10, {anew.now[row[1]] for row in landed})
+        published = anew.events(happened)
+        self._publisher.published(results[told + 1], published)
+        self._receive.parked_published(results, told + 3, {anew.now[row[1]] for row in landed})
+        if going:
+            self._publisher.published(results[left + 3], published)
+            self._gone(lane, going, {row[0] for row in results[left]}, now)
+
+    async def _elsewhere(
+        self, carrier_id: int, flights: Sequence[Flight], verdicts: Sequence[Verdict]
+    ) -> Mapping[int, Move]:
+        """Which messages go on with another carrier. None that may have left: nobody gets a text twice for it."""
+        if self.aside is None:
+            return {}
+        stranded = []
+        taken = refused = heard = 0
+        for flight, verdict in zip(flights, verdicts, strict=True):
+            worst: Outcome | None = None
+            surely = not flight.message.sent_parts and verdict.status != status.EXPIRED
+            for n, outcome in flight.outcomes:
+                kind = outcome.kind
+                if n:
+                    taken += kind == "sent"
+                    refused += kind in ("retry", "reroute", "unknown", "unsent") or (
+                        kind == "failed" and outcome.error in ("carrier_failed", "carrier_unavailable")
+                    )
+                    heard += kind not in ("unknown", "unsent")
+                if kind in ("sent", "unknown"):
+                    surely = False
+                elif kind == "reroute" or (n and (kind == "retry" or (kind == "failed" and outcome.error in ITS_OWN))):
+                    worst = outcome
+                elif kind == "failed":
+                    surely = False
+            if surely and worst is not None:
+                stranded.append(Stranded(flight.message, worst))
+        self.aside.settled(carrier_id, taken, refused, heard)
+        if not stranded:
+            return {}
+        try:
+            return await self.aside.elsewhere(carrier_id, stranded)
+        except StoreUnavailable:
+            return {}
+        except Exception:
+            log.exception("reroute.failed", carrier=carrier_id)
+            return {}
+
+    def _gone(self, lane: Lane, going: Sequence[tuple[Flight, Move, Event]], moved: set[int], now: int) -> None:
+        """They are another lane's in the store: hand them over."""
+        assert self.lanes_of is not None
+        for flight, move, _ in going:
+            message = flight.message
+            lane.settled((message,))
+            if message.id in moved and not flight.recut:
+                message.lane, message.due_at, message.attempts = move.lane, now, 0
+                self.lanes_of.offer(move.lane, (message,))
+            elif message.id in moved and (other := self.lanes_of.owned.get(move.lane)) is not None:
+                other.poke()
+            elif message.id in moved:
+                self._store.ring(f"lane:{move.lane}")
 
     # By request and by the clock
 
@@ -596,11 +747,61 @@ def _recut(message: Message, flight: Flight, text: str, cut: Cut) -> tuple[str, 
     return (text,)
 
 
+def _passes(text: str, raw: Sequence[Raw], can: tuple[str, ...] | None) -> bool:
+    """Whether parts that are encoded already go to a carrier as they are."""
+    return can is not None and (not text or all(part.alphabet in can for part in raw))
+
+
+def _as_they_came(message: Message, flight: Flight, text: str, raw: Sequence[Raw]) -> tuple[str, ...]:
+    """A text for each of the parts that a program has encoded: what they say is in the parts themselves."""
+    segments = segments_of_raw(raw)
+    if segments != message.segments:
+        message.segments, message.sent_parts = segments, ()
+        flight.recut = True
+    flight.whole = len(raw) < segments
+    if flight.whole and len(message.sent_parts) < segments:
+        message.sent_parts = ()
+    return ("",) * len(raw) if len(raw) > 1 else (text,)
+
+
+def _spread(flight: Flight, parts: tuple[Outcome, ...]) -> None:
+    """A whole text was cut by the carrier: each of its parts has its own outcome, and its own receipt."""
+    message = flight.message
+    flight.whole = False
+    if len(parts) != message.segments:
+        message.segments = len(parts)
+        flight.recut = True
+    flight.outcomes += enumerate(parts, 1)
+
+
 def _fits(text: str, alphabet: str) -> bool:
     """Whether a GSM text can be said in a carrier's own alphabet."""
     if alphabet == "latin1":
         return all(character <= "\xff" for character in text)
     return text.isascii() if alphabet == "ascii" else alphabet == "gsm7"
+
+
+def _reroute(
+    lane: Lane, going: Sequence[tuple[Flight, Move, Event]], now: int, first: int
+) -> tuple[Step, Step, Step, Step, Step]:
+    """Steps from the place `first` on: messages go to other lanes, and what they have been through is kept."""
+    rows, hops, made = [], [], []
+    for flight, move, event in going:
+        message = flight.message
+        rows.append((lane.id, message.id, move.lane, now))
+        made.append(events.row(event, message.callback if (message.callback or 0) > 0 else None))
+        for n, outcome in flight.outcomes:
+            hops.append(
+                (
+                    message.id, move.hop, n or 1, lane.id & ~63, status.FAILED, clean(outcome.error), clean(outcome.code),
+                    now,
+                )
+            )  # fmt: skip
+    return (
+        Step(SQL["reroute_messages"], rows, given=0),
+        Step(SQL["insert_hops"], hops, given=first),
+        *events.steps(made, first + 2, given=first),
+    )
 
 
 def _fence(lane: Lane) -> tuple[int, int, str]:

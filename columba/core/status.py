@@ -31,7 +31,7 @@ LIVE, TEST = 1, 0
 MODES = ("test", "live")
 OUTBOUND, INBOUND = 0, 1
 DIRECTIONS = ("outbound", "inbound")
-ENCODINGS = ("gsm7", "ucs2")
+ENCODINGS = ("gsm7", "ucs2", "binary")
 
 
 def rank(status: int) -> int:

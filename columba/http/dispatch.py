@@ -1,7 +1,8 @@
 """The ASGI app: raw routes first, then the endpoints, then what Starlette routes there are, and a problem for the rest.
 
-A raw route is an ASGI coroutine under an exact method and path; it costs one look-up in a dictionary. Nothing that is
-raised below passes this module: a Refusal is answered as such, all else as `internal`; a client that left is let go.
+A raw route is an ASGI coroutine under an exact method and path; it costs one look-up in a dictionary. Below a raw prefix
+one coroutine has all methods and paths. Nothing that is raised below passes this module: a Refusal is answered as such,
+all else as `internal`; a client that left is let go.
 """
 
 import inspect
@@ -119,11 +120,13 @@ def build(
     observe: Observe | None = None,
     context: Any = None,
     raw_routes: Mapping[tuple[str, str], ASGIApp] | None = None,
+    raw_prefixes: Mapping[str, ASGIApp] | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """All that is declared as one ASGI app. `context` is what handlers find in their Call, `clock` is in seconds."""
     endpoints = list(endpoints)
     raw = dict(raw_routes or {})
+    prefixes = tuple((raw_prefixes or {}).items())
     for method, path in [*raw]:
         if method == "GET":
             raw.setdefault(("HEAD", path), raw[method, path])
@@ -155,6 +158,10 @@ def build(
             await _refuse_protocol(scope, receive, send)
             return
         handler = raw.get((scope["method"], scope["path"]))
+        if handler is None:
+            for prefix, below in prefixes:
+                if scope["path"].startswith(prefix):
+                    handler = below
         if handler is None:
             scope["app"] = app  # so that Starlette raises its 404 and 405 instead of answering them
             await comfortable(scope, receive, send)
@@ -232,6 +239,8 @@ def _decode_body(endpoint: Endpoint, headers: Headers, raw: bytes) -> Any:
         return None
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     wanted = _FORM if endpoint.form else _JSON
+    if endpoint.files and kind != _JSON:
+        return None
     if raw and kind != wanted and not (wanted is _JSON and kind.endswith(b"+json")):
         raise Refusal("unsupported_media_type", f"Expected Content-Type: {wanted.decode()}.")
     if headers.get(b"content-encoding", b"identity") != b"identity":

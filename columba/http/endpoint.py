@@ -120,6 +120,7 @@ class Declared(TypedDict, total=False):
     body_limit: int
     body_may_be_missing: bool
     form: bool  # the body is an HTML form
+    files: bool  # the body may also be of another type, a file itself or a form that has it: `raw` is it, `body` None
     query: type[msgspec.Struct]
     answer: Any  # its type; 204 without one
     status: int
@@ -147,6 +148,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     body_limit: int = BODY_LIMIT
     body_may_be_missing: bool = False
     form: bool = False
+    files: bool = False
     query: type[msgspec.Struct] | None = None
     answer: Any = None
     status: int

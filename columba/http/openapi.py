@@ -117,6 +117,8 @@ def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: dict[str, Jso
     if endpoint.body is not None:
         media = "application/x-www-form-urlencoded" if endpoint.form else "application/json"
         content = _content(media, schemas.of(endpoint.body), endpoint.example)
+        if endpoint.files:
+            content |= _FILES
         operation["requestBody"] = {"required": not endpoint.body_may_be_missing, "content": content}
     if endpoint.public:
         operation["security"] = []
@@ -127,6 +129,18 @@ def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: dict[str, Jso
         **_refusals(endpoint, schemas, responses),
     }
     return operation
+
+
+_FILES: Final[Json] = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+            "required": ["file"],
+        }
+    },
+    "application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}
 
 
 def _path_parameter(name: str) -> Json:

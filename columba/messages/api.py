@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from columba.core import ids, model, status
 from columba.core.accept import examine
 from columba.core.model import Message
@@ -20,6 +22,7 @@ from columba.messages.preview import preview
 from columba.messages.redact import Redacting
 from columba.numbers import Description, NumberError
 from columba.numbers import describe as describe_number
+from columba.spend import money
 from columba.store import Store
 
 TAG: Final = "Messages"
@@ -53,6 +56,8 @@ MESSAGE: Final[model.Json] = {
     "callback_url": None,
     "batch_id": None,
     "redacted": False,
+    "waiting_for": None,
+    "advice": None,
     "error": None,
 }
 BATCH: Final[model.Json] = {
@@ -193,28 +198,33 @@ def endpoints(
 async def detail(store: Store, message: Message) -> model.Json:
     """The message with its parts and its timeline."""
     shown = model.view(message)
+    rows = await store.read(SQL["parts"], id=message.id)
     shown["parts"] = [
         {
             "n": n,
+            "hop": hop + 1,
             "carrier": ids.show("car", carrier_id),
             "carrier_message_id": carrier_message_id,
             "status": status.NAMES[part_status],
             "error": model.error_view(error, code),
             "sent_at": times.rfc3339(sent_at),
             "done_at": None if done_at is None else times.rfc3339(done_at),
+            "price": None if price is None else money.show(price),
         }
-        for n, carrier_id, carrier_message_id, part_status, error, code, sent_at, done_at in await store.read(
-            SQL["parts"], id=message.id
-        )
+        for hop, n, carrier_id, carrier_message_id, part_status, error, code, sent_at, done_at, price, _ in rows
     ]
+    priced = [row[9] for row in rows if row[9] is not None]
+    shown["price"] = money.show(sum(priced)) if priced else None
+    shown["currency"] = next((row[10] for row in rows if row[10] is not None), None)
     shown["timeline"] = [
         {
             "status": status.NAMES.get(kind),
             "type": model.TYPES.get(kind, "other"),
             "at": times.rfc3339(at),
             "event": ids.show("evt", an_id),
+            "data": None if data is None else msgspec.json.decode(data),
         }
-        for an_id, kind, at in await store.read(SQL["timeline"], id=message.id)
+        for an_id, kind, at, data in await store.read(SQL["timeline"], id=message.id)
     ]
     return shown
 

@@ -65,7 +65,7 @@ class Canceling:
         """The message, canceled."""
         deadline = self._loop.time() + self._patience
         ring_at = 0.0
-        while message.status in (status.SCHEDULED, status.QUEUED):
+        while message.status in (status.SCHEDULED, status.QUEUED) and not message.extra.again:
             lane = self._lanes.owned.get(message.lane)
             if message.status == status.SCHEDULED:
                 ended = await self._end_scheduled(message)
@@ -88,7 +88,8 @@ class Canceling:
             message = found
         if message.status == status.CANCELED and ring_at:  # by its owner, at our request
             return message
-        raise Refusal("not_cancelable", f"The message is {status.NAMES[message.status]}.")
+        shown = status.SENT if message.extra.again else message.status
+        raise Refusal("not_cancelable", f"The message is {status.NAMES[shown]}.")
 
     async def _end_scheduled(self, message: Message) -> bool:
         now = self._clock()

@@ -9,7 +9,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -41,12 +42,14 @@ from columba.messages.shapes import (
     Asking,
     BatchMessage,
     CheckedMessage,
+    Make,
     NewBatch,
     NewMessage,
     RawRows,
     asking,
 )
 from columba.store import StoreUnavailable
+from columba.templates.room import Made
 
 BODY_LIMIT: Final = 256 * 1024
 BATCH_LIMIT: Final = 16 * 1024 * 1024
@@ -64,8 +67,15 @@ _read_batch = msgspec.json.Decoder(NewBatch).decode
 
 Authenticate = Callable[[Headers, bytes | None, str], tuple[Caller, Allowance | None]]
 """From a request's headers, its Authorization and the client's address to who asks, scope checked, and their budget."""
+MakeFor = Callable[[int, int, str, Mapping[str, Any] | None, str | None], Made]
+"""From account, mode, a template's name, values and language to what it makes; raises Refusal."""
 FirstAnswer = Callable[[Caller, str, str], Awaitable[tuple[int, bytes]]]
 """What the first request with an Idempotency-Key was answered; raises Refusal where its body had another hash."""
+
+
+def no_templates(account_id: int, mode: int, name: str, params: Any, language: str | None) -> Made:
+    """Where there are none."""
+    raise invalid([FieldError("template", "unknown_template", "There are no templates.")])
 
 
 class Hot:
@@ -80,7 +90,9 @@ class Hot:
         new_request_id: Callable[[], str],
         observe: Callable[[str, str, int, float], None],
         policy: Policy = NOWHERE_PRIVATE,
+        make: MakeFor = no_templates,
     ) -> None:
+        self._make = make
         self._accept = accept
         self._ids = new_id
         self._authenticate = authenticate
@@ -143,7 +155,11 @@ class Hot:
 
     async def _one(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         try:
-            asked = decode(NewMessage, body).submission()
+            new = decode(NewMessage, body)
+            if new.template is None and new.params is None and new.language is None:
+                asked = new.submission()
+            else:
+                asked = new.submission(self._made(caller, new))
             if key is None:
                 outcome: Message | Refusal = await self._accept.one(caller, asked)
             else:
@@ -157,6 +173,11 @@ class Hot:
             raise
         return _encode(model.view(outcome))
 
+    def _made(self, caller: Caller, new: NewMessage) -> Made:
+        if new.template is None:
+            raise Refusal("invalid_request")  # which says everything
+        return self._make(caller.account_id, caller.mode, new.template, new.params, new.language)
+
     def _say_everything(self, caller: Caller, body: bytes, first: Refusal) -> NoReturn:
         """Raise the Refusal that names every problem of a message."""
         with self._asking(caller):
@@ -165,7 +186,8 @@ class Hot:
 
     @contextlib.contextmanager
     def _asking(self, caller: Caller) -> Iterator[None]:
-        token = asking.set(Asking(lambda asked: self._accept.problems(caller, asked), self._policy))
+        make = partial(self._make, caller.account_id, caller.mode)
+        token = asking.set(Asking(lambda asked: self._accept.problems(caller, asked), self._policy, make))
         try:
             yield
         finally:
@@ -174,7 +196,7 @@ class Hot:
     async def _many(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         batch_id = self._ids()
         with self._asking(caller):
-            batch = await read_batch(body)
+            batch = await read_batch(body, partial(self._make, caller.account_id, caller.mode))
 
         def answer(outcomes: Sequence[Message | Refusal]) -> str:
             return _encode(batch_view(batch_id, batch, outcomes)).decode()
@@ -213,17 +235,17 @@ class Batch(NamedTuple):
     refused: dict[int, tuple[str | None, Refusal]]
 
 
-async def read_batch(body: bytes) -> Batch:
-    """Where the shape of every row is right, which is nearly always, all are read at once; else one by one."""
+async def read_batch(body: bytes, make: Make) -> Batch:
+    """Where every row is right, which is nearly always, all are read at once; else one by one."""
     try:
         _read_batch(body)  # to find out quickly: telling what is wrong takes its time, and is not wanted of the whole
         whole = decode(NewBatch, body)
-        return Batch([merged(row, whole.defaults) for row in whole.messages], {})
+        return Batch([merged(row, whole.defaults, make) for row in whole.messages], {})
     except (ValueError, RecursionError, Refusal):
-        return await _row_by_row(body)
+        return await _row_by_row(body, make)
 
 
-async def _row_by_row(body: bytes) -> Batch:
+async def _row_by_row(body: bytes, make: Make) -> Batch:
     try:
         batch = decode(RawRows, body)
     except Refusal as refusal:
@@ -235,7 +257,7 @@ async def _row_by_row(body: bytes) -> Batch:
         if place % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)  # others have their turn
         try:
-            asked.append(merged(decode(BatchMessage, raw), batch.defaults))
+            asked.append(merged(decode(BatchMessage, raw), batch.defaults, make))
         except Refusal as refusal:
             refused[place] = _refused(raw, defaults, refusal)
     return Batch(asked, refused)
@@ -265,13 +287,16 @@ def _refused(raw: msgspec.Raw, defaults: dict[str, Any], first: Refusal) -> tupl
         return None, first
     to = row.get("to")
     try:
-        decode(CheckedMessage, _encode({**defaults, **row}))
+        whole = {**defaults, **row}
+        if isinstance(defaults.get("params"), dict) and isinstance(row.get("params"), dict):
+            whole["params"] = defaults["params"] | row["params"]
+        decode(CheckedMessage, _encode(whole))
     except Refusal as refusal:
         first = refusal
     return to[:64] if isinstance(to, str) else None, first
 
 
-def merged(row: BatchMessage, defaults: BatchMessage) -> Submission:
+def merged(row: BatchMessage, defaults: BatchMessage, make: Make) -> Submission:
     """What a row asks for, with the batch's defaults where it says nothing."""
     d = defaults
     to = row.to if row.to is not UNSET else d.to
@@ -287,11 +312,22 @@ def merged(row: BatchMessage, defaults: BatchMessage) -> Submission:
     metadata = row.metadata if row.metadata is not UNSET else d.metadata
     if to is UNSET:
         raise invalid([FieldError("to", "required", "Expected a string, got nothing.")])
+    text = None if text is UNSET else text
+    sender = None if sender is UNSET else sender
+    of_class = status.TRANSACTIONAL if klass is UNSET else CLASSES[klass]
+    template = row.template if row.template is not UNSET else d.template
+    if template is not UNSET and template is not None:
+        params = d.params if row.params is UNSET or not row.params else row.params
+        if row.params and d.params:
+            params = {**d.params, **row.params}
+        language = row.language if row.language is not UNSET else d.language
+        made = make(template, None if params is UNSET else params, None if language is UNSET else language)
+        text, of_class, sender = made.for_message(text, CLASSES.get(klass), sender)
     return Submission(
         to,
-        None if text is UNSET else text,
-        None if sender is UNSET else sender,
-        CLASSES["transactional" if klass is UNSET else klass],
+        text,
+        sender,
+        of_class,
         None if send_at is UNSET or send_at is None else milliseconds(send_at),
         None if valid_for is UNSET else valid_for,
         None if media is UNSET else media,

@@ -24,8 +24,15 @@ Forget = Callable[[int], None]
 """Drop what is in memory of a message's text."""
 
 
+Also = Callable[[Sequence[int]], Sequence[Step]]
+"""More steps for the plan that redacts these messages."""
+
+
 class Redacting:
-    def __init__(self, store: Store, clock: Callable[[], int], forget: Sequence[Forget] = ()) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], int], forget: Sequence[Forget] = (), also: Sequence[Also] = ()
+    ) -> None:
+        self._also = also
         self._store = store
         self._clock = clock
         self._forget = forget
@@ -37,20 +44,22 @@ class Redacting:
         if message.extra.redacted_at is not None:
             return message
         message.text = None
-        message.extra = msgspec.structs.replace(message.extra, media=None, redacted_at=self._clock())
+        message.extra = msgspec.structs.replace(message.extra, media=None, raw=None, redacted_at=self._clock())
         made = ids.time_of(message.id)
         answer = (message.id, message.account_id, message.mode, made - BEFORE_MS, made + AFTER_MS)
         await self._store.commit(
             plan(
                 Step(SQL["redact"], [(message.id, model.extra_text(message.extra))]),
                 Step(SQL["redact_answers"], [answer]),
+                *(step for more in self._also for step in more([message.id])),
             )
         )
-        self._everywhere(message.id)
+        self.everywhere(message.id)
         self._store.ring(f"redact:{message.id}")
         return message
 
-    def _everywhere(self, an_id: int) -> None:
+    def everywhere(self, an_id: int) -> None:
+        """Forget what memory has of a message, in this process."""
         for forget in self._forget:
             forget(an_id)
 
@@ -58,4 +67,4 @@ class Redacting:
         """The bell rang: another process has redacted a message."""
         kind, _, an_id = topic.partition(":")
         if kind == "redact" and an_id.isdecimal():
-            self._everywhere(int(an_id))
+            self.everywhere(int(an_id))

@@ -5,7 +5,7 @@ used when something was wrong, so that one answer names every problem; `asking` 
 `columba.core.model.view`; their shapes here are what the reference shows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,12 +15,14 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from columba.core import status
 from columba.core.accept import MOST_VALID_S, Submission
-from columba.errors import FieldError
+from columba.errors import FieldError, Refusal
 from columba.http.egress import Policy
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp, milliseconds
 from columba.messages.urls import url_problems
 from columba.numbers import Description
+from columba.templates.params import Values
+from columba.templates.room import Made
 
 MOST_IN_BATCH = 10_000
 
@@ -38,7 +40,7 @@ Status = Literal[
     "received",
 ]
 Direction = Literal["outbound", "inbound"]
-Encoding = Literal["gsm7", "ucs2"]
+Encoding = Literal["gsm7", "ucs2", "binary"]
 Number = Annotated[
     str,
     Meta(
@@ -54,7 +56,10 @@ Sender = Annotated[
 Text = Annotated[str, Meta(max_length=5_000)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
 Url = Annotated[str, Meta(min_length=1, max_length=2_000)]
-Media = Annotated[list[Url], Meta(max_length=10, description="URLs of pictures and the like.")]
+Media = Annotated[
+    list[Url],
+    Meta(max_length=10, description="Pictures and the like: URLs, or ids of what `POST /v1/media` was given."),
+]
 Tags = Annotated[list[Tag], Meta(max_length=20)]
 Scalar = Annotated[str, Meta(max_length=1_000)] | int | float | bool | None
 Metadata = Annotated[
@@ -64,16 +69,21 @@ Metadata = Annotated[
 Validity = Annotated[int, Meta(ge=1, le=MOST_VALID_S, description="Seconds; nothing is sent after them.")]
 Time = Annotated[datetime, Meta(tz=True)]
 
-CLASSES = {name: number for number, name in enumerate(status.CLASSES)}
+CLASSES: dict[object, int] = {name: number for number, name in enumerate(status.CLASSES)}
+TemplateName = Annotated[str, Meta(min_length=1, max_length=64, examples=["order_shipped"])]
+Language = Annotated[str, Meta(min_length=2, max_length=16, examples=["en"])]
 
 
 # -- Sending
 
 
 class NewMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A text to one person. Only `to` and one of `text` and `media` are required.
+    """A text to one person. Only `to` and one of `text`, `media` and `template` are required.
 
-    class: decides priority, and what an unanswered hand-over to the carrier becomes
+    template: the name or id of an approved template that makes the text
+    params: the values of its parameters
+    language: which of its versions; its default one where nothing is said or there is none
+    class: decides priority, and what an unanswered hand-over to the carrier becomes; the template's, else transactional
     send_at: when to send it, up to a year ahead; at once without it
     callback_url: where this message's events are posted, besides your webhooks
     smart_encoding: whether typographic characters that would double the price are replaced by plain ones
@@ -83,7 +93,7 @@ class NewMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=Fa
     to: Number
     from_: Sender | None = field(name="from", default=None)
     text: Text | None = None
-    class_: Class = field(name="class", default="transactional")
+    class_: Class | UnsetType = field(name="class", default=UNSET)
     send_at: Time | None = None
     valid_for: Validity | None = None
     media: Media = []
@@ -91,13 +101,21 @@ class NewMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=Fa
     smart_encoding: bool = True
     tags: Tags = []
     metadata: Metadata = {}
+    template: TemplateName | None = None
+    params: Values | None = None
+    language: Language | None = None
 
-    def submission(self) -> Submission:
+    def submission(self, made: Made | None = None) -> Submission:
+        """What is asked of the main path; `made` is what the template gave."""
+        text, sender = self.text, self.from_
+        klass = status.TRANSACTIONAL if self.class_ is UNSET else CLASSES[self.class_]
+        if made is not None:
+            text, klass, sender = made.for_message(text, CLASSES.get(self.class_), sender)
         return Submission(
             self.to,
-            self.text,
-            self.from_,
-            CLASSES[self.class_],
+            text,
+            sender,
+            klass,
             None if self.send_at is None else milliseconds(self.send_at),
             self.valid_for,
             self.media,
@@ -108,11 +126,16 @@ class NewMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=Fa
         )
 
 
+Make = Callable[[str, Mapping[str, Any] | None, str | None], Made]
+"""From a template's name, values and language to what it makes; raises the Refusal that names every problem."""
+
+
 class Asking(NamedTuple):
     """For whom a message is checked: what is wrong with a submission of theirs, and where callbacks may go."""
 
     problems: Callable[[Submission], Sequence[FieldError]]
     policy: Policy
+    make: Make
 
 
 asking: ContextVar[Asking] = ContextVar("asking")
@@ -129,8 +152,26 @@ class CheckedMessage(NewMessage, forbid_unknown_fields=True, kw_only=True):
         return asking.get().problems(Submission(SOMEBODY, "x", self.from_))
 
     def check_text(self) -> Iterable[FieldError]:
+        if self.template is not None:
+            return ()
         asked = Submission(SOMEBODY, self.text, media=self.media, smart=self.smart_encoding)
         return asking.get().problems(asked)
+
+    def check_template(self) -> Iterable[FieldError]:
+        if self.template is None:
+            for name, value in (("params", self.params), ("language", self.language)):
+                if value is not None:
+                    yield FieldError(name, "invalid_value", "It is for messages with a `template`.")
+            return
+        try:
+            made = asking.get().make(self.template, self.params, self.language)
+            text, _, _ = made.for_message(self.text, CLASSES.get(self.class_), self.from_)
+        except Refusal as refusal:
+            yield from refusal.errors
+            return
+        asked = Submission(SOMEBODY, text, media=self.media, smart=self.smart_encoding)
+        for error in asking.get().problems(asked):
+            yield error._replace(field="template")
 
     def check_send_at(self) -> Iterable[FieldError]:
         if self.send_at is None:
@@ -141,7 +182,7 @@ class CheckedMessage(NewMessage, forbid_unknown_fields=True, kw_only=True):
         return url_problems(self.callback_url, (), asking.get().policy)
 
     def check_media(self) -> Iterable[FieldError]:
-        return url_problems(None, self.media, asking.get().policy)
+        return url_problems(None, self.media, asking.get().policy, kept=True)
 
 
 class BatchMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -158,13 +199,16 @@ class BatchMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=
     smart_encoding: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    template: TemplateName | None | UnsetType = UNSET
+    params: Values | None | UnsetType = UNSET
+    language: Language | None | UnsetType = UNSET
 
 
 class NewBatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Up to 10,000 messages at once.
 
     messages: each like the body of `POST /v1/messages`; a bad one refuses itself, not the batch
-    defaults: what holds for each message that doesn't say otherwise
+    defaults: what holds for each message that doesn't say otherwise; `params` name by name
     """
 
     messages: Annotated[list[BatchMessage], Meta(min_length=1, max_length=MOST_IN_BATCH)]
@@ -233,6 +277,28 @@ class MessageError(msgspec.Struct):
     carrier_code: str | None
 
 
+class Waiting(msgspec.Struct):
+    """Why a message is scheduled although nobody asked for that.
+
+    until: when it goes; null where that is for a person to say
+    """
+
+    reason: Literal["quiet_hours", "approval"]
+    detail: str
+    until: Timestamp | None
+
+
+class Advised(msgspec.Struct):
+    """What speaks against its text, where that is much.
+
+    score: 100 is well
+    reasons: their codes; `POST /v1/messages/advice` says more of each
+    """
+
+    score: int
+    reasons: list[str]
+
+
 class Message(msgspec.Struct, kw_only=True):
     """One text to or from one person.
 
@@ -259,23 +325,29 @@ class Message(msgspec.Struct, kw_only=True):
     callback_url: str | None
     batch_id: str | None
     redacted: bool
+    waiting_for: Waiting | None
+    advice: Advised | None
     error: MessageError | None
 
 
 class Part(msgspec.Struct):
     """One SMS on the wire.
 
+    hop: which of the message's carriers this was, from 1: it goes on to another when one can't deliver it
     carrier: the id of the carrier that it was handed to
     carrier_message_id: the carrier's id of it, which its receipt names
+    price: what it cost, where the price table says
     """
 
     n: int
+    hop: int
     carrier: str
     carrier_message_id: str | None
     status: Status
     error: MessageError | None
     sent_at: Timestamp
     done_at: Timestamp | None
+    price: str | None
 
 
 class TimelineStep(msgspec.Struct):
@@ -283,12 +355,14 @@ class TimelineStep(msgspec.Struct):
 
     status: what the message became; null for an event that doesn't change it
     event: the event's id
+    data: what else there is to say of it
     """
 
     status: Status | None
     type: str
     at: Timestamp
     event: str
+    data: dict[str, Any] | None
 
 
 class MessageDetail(Message, kw_only=True):
@@ -296,10 +370,13 @@ class MessageDetail(Message, kw_only=True):
 
     parts: what was handed to carriers, part by part
     timeline: what happened to it, oldest first
+    price: what its parts cost together, where the price table says
     """
 
     parts: list[Part]
     timeline: list[TimelineStep]
+    price: str | None
+    currency: str | None
 
 
 class Messages(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -381,7 +458,7 @@ class Preview(msgspec.Struct, kw_only=True):
     """
 
     text: str
-    encoding: Encoding
+    encoding: Literal["gsm7", "ucs2"]
     segments: int
     units: int
     left: int

@@ -206,3 +206,6 @@ delete from consent_import_refusals where (import_id, n) in (
   select f.import_id, f.n from {rows} r
   join consent_imports i on i.account_id = r.account_id and i.mode = r.mode
   join consent_import_refusals f on f.import_id = i.id and f.number = r.number)
+
+-- name: still_stopping
+select count(*) as n from stopping where account_id = :account_id and mode = :mode and hash = :hash

@@ -3,7 +3,7 @@
 The simulated carrier always exists, with an id of its own, and belongs to every account's test mode.
 """
 
-from columba.carriers.sandbox import Config
+from columba.carriers.sandbox import Config, can
 from columba.core import status
 from columba.core.contract import Carrier
 from columba.core.model import Message
@@ -14,7 +14,10 @@ LANES = 2
 
 
 def carrier(config: Config | None = None) -> Carrier:
-    return Carrier(CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config or Config(), None, 1_000, "on", LANES)
+    config = config or Config()
+    return Carrier(
+        CARRIER_ID, None, "sandbox", "sandbox", status.TEST, config, None, 1_000, "on", LANES, can=can(config)
+    )
 
 
 def gate(message: Message) -> Refusal | None:

@@ -50,6 +50,10 @@ class Store(Protocol):
 
     def on_bell(self, listener: Callable[[str], None]) -> None: ...
 
+    async def scrub(self) -> None:
+        """What was deleted is to be in none of our files any more, as far as the engine lets us say so."""
+        ...
+
     async def close(self) -> None: ...
 
 

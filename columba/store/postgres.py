@@ -191,6 +191,9 @@ class PostgresStore:
         except _LOST as error:
             raise StoreUnavailable(str(error) or type(error).__name__) from error
 
+    async def scrub(self) -> None:
+        """Dead rows are in no dump; their space is the server's own to clear (autovacuum)."""
+
     # The bell
 
     def on_bell(self, listener: Callable[[str], None]) -> None:

@@ -266,6 +266,26 @@ class SqliteStore:
         except UNAVAILABLE as error:
             raise StoreUnavailable(str(error)) from error
 
+    async def scrub(self) -> None:
+        """Deleted content is overwritten in the database (`secure_delete`), but older pages may stand in the log."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        await self._loop.run_in_executor(self._readers, self._empty_log)
+
+    def _empty_log(self) -> None:
+        try:
+            connection = apsw.Connection(str(self.path))
+            try:
+                connection.set_busy_timeout(5_000)
+                for _ in range(20):
+                    if not connection.execute("pragma wal_checkpoint(truncate)").get[0]:
+                        return  # nobody was in the way
+                    time.sleep(0.1)
+            finally:
+                connection.close()
+        except UNAVAILABLE as error:
+            raise StoreUnavailable(str(error)) from error
+
     # The bell: there is nobody else
 
     def ring(self, topic: str) -> None:

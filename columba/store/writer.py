@@ -157,6 +157,7 @@ def connect(path: str) -> apsw.Connection:
     connection.pragma("journal_size_limit", 64 << 20)
     connection.pragma("cache_size", -32_000)
     connection.pragma("temp_store", 2)
+    connection.pragma("secure_delete", 1)  # who was erased is in no free page
     return connection
 
 

@@ -18,13 +18,13 @@ import msgspec
 import structlog
 
 from columba.core import events, ids, model, status
+from columba.core.circuit import OPEN_FIRST_S, Circuit
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import OTHER_EVENTS, WEBHOOK_DISABLED, WEBHOOK_FAILING, WEBHOOK_RECOVERED, Event
 from columba.http.egress import Egress, EgressError
 from columba.store import Results, Step, Store, StoreUnavailable, plan
 from columba.webhooks import health
-from columba.webhooks.circuit import OPEN_FIRST_S, Circuit
 from columba.webhooks.endpoints import SQL, Endpoint, Endpoints
 from columba.webhooks.health import Health, Story
 from columba.webhooks.outcomes import MOST_ANSWER, Attempt, answered, unanswered

@@ -23,9 +23,12 @@ from columba.settings import Settings
 from columba.vault import key_file
 from tests import engines
 from tests.api import Columba
+from tests.doors.conftest import sqlite_house
+from tests.doors.house import House
 from tests.keeper import free_port
 from tests.program import Reply, Request, Sink
 
+__all__ = ["sqlite_house"]
 NOW = 1_790_000_000_000
 
 
@@ -263,3 +266,23 @@ def test_the_limit_of_open_files_is_told() -> None:
 def test_an_fsync_leaves_nothing_behind(tmp_path: Path) -> None:
     assert fsync_time(tmp_path) > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_smpp_ports(place: list[str], tmp_path: Path) -> None:
+    silent = Sink()  # answers HTTP, and no PDU
+    try:
+        with_tls = ["--smpp-tls-port", str(free_port()), "--smpp-tls-cert", str(tmp_path / "none.pem")]
+        _, found = examine(*place, "--smpp-port", str(silent.port), *with_tls)
+    finally:
+        silent.close()
+    assert found["smpp"].state == "fail"
+    assert "--smpp-port" in found["smpp"].mend
+    assert (found["smpp_tls"].state, found["smpp_tls_cert"].state) == ("ok", "fail")
+    assert "smpp" not in examine(*place)[1]
+    assert examine(*place, "--smpp-port", str(free_port()))[1]["smpp"].state == "ok"
+
+
+async def test_an_smpp_server_that_runs(place: list[str], sqlite_house: House) -> None:
+    _, found = await asyncio.to_thread(examine, *place, "--smpp-port", str(sqlite_house.port))
+    assert found["smpp"].state == "ok"
+    assert "answers" in found["smpp"].text

@@ -40,6 +40,7 @@ def columba(arguments: list[str]) -> int:
 def curl(arguments: list[str]) -> int:
     method = url = ""
     data: list[str] = []
+    file = None
     headers: dict[str, str] = {}
     while arguments:
         word = arguments.pop(0)
@@ -47,6 +48,9 @@ def curl(arguments: list[str]) -> int:
             method = arguments.pop(0)
         elif word == "-d":
             data.append(arguments.pop(0))
+        elif word == "--data-binary":
+            with open(arguments.pop(0).removeprefix("@"), "rb") as there:
+                file = there.read()
         elif word == "-H":
             name, _, value = arguments.pop(0).partition(": ")
             headers[name.lower()] = value
@@ -57,12 +61,12 @@ def curl(arguments: list[str]) -> int:
         elif word != "-N":
             sys.exit(f"the option {word} is not one that these pages use")
     place = urlsplit(url)
-    body = "&".join(data).encode() if data else None
+    body = "&".join(data).encode() if data else file
     if body is not None:
         headers.setdefault("content-type", "application/x-www-form-urlencoded")
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
     target = place.path + (f"?{place.query}" if place.query else "")
-    connection.request(method or ("POST" if data else "GET"), target, body, headers)
+    connection.request(method or ("GET" if body is None else "POST"), target, body, headers)
     sock = connection.sock
     answer = connection.getresponse()
     if answer.headers["content-type"] == "text/event-stream":

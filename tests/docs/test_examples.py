@@ -15,7 +15,7 @@ from tests.keeper import free_port, leashed
 from tests.program import PROGRAM, Program, Sink, eventually
 
 # What these show needs a program of its own (test_carrier.py), a server that goes on or a network: test_pages.py reads it.
-NOT_PASTED = {"CONTRIBUTING.md"} | {f"docs/{name}.md" for name in ("cli", "settings", "smpp")}
+NOT_PASTED = {"CONTRIBUTING.md"} | {f"docs/{name}.md" for name in ("carriers", "cli", "settings", "smpp")}
 PASTED = [
     each for each in pages() if each.name not in NOT_PASTED and any(block.language == "sh" for block in each.blocks)
 ]

@@ -117,7 +117,8 @@ def test_a_person_texts_in(columba: Program, sink: Sink) -> None:
     answer = columba.request("POST", "/v1/sandbox/inbound", body)
     assert answer.status == 201, answer
     came = answer.json
-    assert came | body == came
+    assert came | body | {"media": came["media"]} == came
+    assert [url.startswith(f"{columba.url}/media/med_") for url in came["media"]] == [True]
     assert (came["status"], came["direction"], came["encoding"]) == ("received", "inbound", "ucs2")
     (request,) = sink.wait(1)
     assert (request.json["type"], request.json["data"]["id"]) == ("message.received", came["id"])

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from columba.core.circuit import OPEN_FIRST_S, OPEN_MOST_S, Circuit
 from columba.http.egress import Answer, EgressError
-from columba.webhooks.circuit import OPEN_FIRST_S, OPEN_MOST_S, Circuit
 from columba.webhooks.outcomes import _KINDS, _STATUSES, answered, explain, retry_after, unanswered
 
 NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT

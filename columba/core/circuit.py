@@ -1,4 +1,4 @@
-"""How an endpoint has been doing lately, and how much may be sent to it. Pure.
+"""How the other side of a lane has been doing lately, and how much may be sent to it. Pure.
 
 An open circuit lets one attempt through at a time, after a pause that grows; what comes back from attempts that began
 before it opened says nothing new.
