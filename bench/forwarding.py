@@ -42,7 +42,7 @@ CALLBACK = json.dumps(
     {
         "results": [
             {
-                "messageId": "{n}", "from": "447700{n}", "to": "12025550{k}", "text": "Order {n} n={n}", "cleanText": "",
+                "messageId": "{n}", "from": "{d}", "to": "12025550{k}", "text": "Order {n} n={n}", "cleanText": "",
                 "keyword": "", "receivedAt": "2026-01-01T00:00:00.000+0000", "smsCount": 1, "integrationType": "SMS",
             }
         ],

@@ -20,7 +20,7 @@ from bench import provider
 from bench.__main__ import CONNECTIONS, ONE, headers
 from bench.load import hload
 from bench.report import machine
-from bench.watch import calm, cpu, watch
+from bench.watch import calm, cpu, own_cpu, watch
 from tests import engines
 from tests.keeper import free_port, leashed
 from tests.program import Program, eventually
@@ -82,19 +82,20 @@ def main() -> None:
         hload(program.port, "/v1/messages", 2_000, CONNECTIONS, ONE, headers(program.live_key))
         eventually(lambda: there.get()["receipts"] == 2_000, 60)
         there.get("/reset")
-        used = cpu(program.pid)
+        used, own = cpu(program.pid), own_cpu(program.pid)
         with watch({"columba": program.pid, "provider": there.pid}) as usage:
             began = time.monotonic()
             loaded = hload(
                 program.port, "/v1/messages", given.n, CONNECTIONS, ONE, headers(program.live_key), first=10_000
             )
             eventually(lambda: there.get()["receipts"] >= given.n, 180, 0.05)
-        used = cpu(program.pid) - used
+        used, own = cpu(program.pid) - used, own_cpu(program.pid) - own
         stats = there.get()
         rate = given.n / (stats["last"] - began)
         print(
             f"{rate:,.0f} messages/s to the last receipt's answer ({'met' if rate >= 3_000 else 'NOT MET'}: 3,000); "
-            f"accepted at {loaded.rate:,.0f}/s (p99 {loaded.p99:.1f} ms); {used / given.n * 1e6:.0f} us CPU a message\n"
+            f"accepted at {loaded.rate:,.0f}/s (p99 {loaded.p99:.1f} ms); {used / given.n * 1e6:.0f} us CPU a message, "
+            f"{own / given.n * 1e6:.0f} of them in the event loop\n"
             f"sent {stats['taken']} ({stats['taken'] - stats['distinct']} twice), receipts {stats['receipts']}, refused "
             f"{stats['refused']}; {usage}"
         )

@@ -69,6 +69,11 @@ def cpu(pid: int) -> float:
     return ticks / TICK
 
 
+def own_cpu(pid: int) -> float:
+    """Seconds used by a process's first thread, where the event loop is: what one core has to carry."""
+    return sum(map(int, Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / TICK
+
+
 def memory(pid: int) -> float:
     """MB that a process tree holds, memory that its processes share counted once."""
     own, shared = 0, 0

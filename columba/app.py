@@ -38,6 +38,7 @@ from columba.content.holding import Holding
 from columba.core import events, ids
 from columba.core.accept import Accept, Caller, Gate, StoreGate
 from columba.core.contract import Carrier, Web
+from columba.core.cutting import measured
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.inbound import Follower
@@ -64,14 +65,15 @@ from columba.forwarding.auth.oauth2 import Tokens
 from columba.forwarding.destinations import Destinations, TokenShelf
 from columba.forwarding.destinations_api import endpoints as destinations_endpoints
 from columba.forwarding.performing import Performing
+from columba.forwarding.rendering import File
 from columba.forwarding.room import Forwards
 from columba.forwarding.runs_acting import Letter
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
-from columba.http.egress import Egress, Policy
+from columba.http.egress import Egress, EgressError, Policy
 from columba.http.endpoint import Endpoint
 from columba.http.openapi import Webhook, document
-from columba.keys import SCOPES, Keys, new_secret
+from columba.keys import LESSER, SCOPES, Keys, new_secret
 from columba.keys.api import endpoints as keys_endpoints
 from columba.keys.auth import Auth
 from columba.keys.limits import Limits
@@ -96,9 +98,14 @@ from columba.operation import Operation
 from columba.policies import Policies
 from columba.privacy import others
 from columba.privacy.api import endpoints as privacy_endpoints
+from columba.privacy.audit import Audit
+from columba.privacy.audit_api import endpoints as audit_endpoints
 from columba.privacy.holding import Holding as Held
 from columba.privacy.jobs import Jobs
 from columba.privacy.people import People
+from columba.privacy.retention import Sweeping
+from columba.privacy.retention import policy as retention_policy
+from columba.privacy.watch import watched
 from columba.quiet import QuietHours
 from columba.quiet.api import endpoints as quiet_endpoints
 from columba.routing.api import endpoints as carriers_endpoints
@@ -203,7 +210,7 @@ class App:
 
         self.destinations = Destinations(self.store, self.snapshots, self.vault, clock)
         tokens = Tokens(TokenShelf(self.store, self.vault), clock)
-        self.performing = Performing(self.egress, tokens, clock, os.urandom)
+        self.performing = Performing(self.egress, tokens, clock, os.urandom, self._file)
         self.forwards = Forwards(
             self.store, self.snapshots, self.ids, clock, random.random, self.publisher, self.destinations,
             self.performing, lambda: self.keys.accounts.keys(), self._account, self.keys.default_country,
@@ -281,7 +288,7 @@ class App:
             clock,
             self.lanes,
             self.publisher,
-            attaching.linked(self.router, self.carriers, self.media.links),
+            measured(attaching.linked(self.router, self.carriers, self.media.links), self.carriers),
             gates,
             store_gates,
             self._callback,
@@ -347,12 +354,13 @@ class App:
                 Chore("stopping", 1.0, self.consent.stopping.step),
                 Chore("consent_replies", 5.0, self.consent.replies.step),
                 Chore("consent_kept", 600.0, self.consent.replies.sweep),
-                Chore("content", 5.0, self.content.flush),
+                Chore("content", 2.0, self.content.flush),
                 Chore("content_kept", 3600.0, self.content.sweep),
                 Chore("smpp_parts", 5.0, self.smpp.step),
                 Chore("smpp_kept", 600.0, self.smpp.sweep),
                 Chore("privacy", 2.0, self.jobs.step),
                 Chore("privacy_kept", 600.0, self.jobs.sweep),
+                Chore("retention", 30.0, self.sweeping.step),
                 Chore("verifications", 1.0, self.verifying.expire),
                 Chore("verify_blocks", 1.0, self.verifying.report),
                 Chore("verify_counts", 60.0, self.verifying.sweep),
@@ -375,8 +383,7 @@ class App:
         )
         self.metrics.others.append(smpp_measures(self.smpp, self.sending, self.carriers))
         self.operation.measure(self.accept, self.receive, self.publisher)
-        self.metrics.counter("forwards", "Attempts at forwards.", "outcome", lambda: self.forwards.forwarding.outcomes)
-        self.metrics.counter("actions", "Other things rules do.", "outcome", lambda: self.forwards.acting.outcomes)
+        self.operation.measure_forwards(self.forwards)
         self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
@@ -410,6 +417,14 @@ class App:
             self.store, self.ids, clock, self.publisher, self.carriers, self._carrier_problem, self.states, self.alerts,
             self.collecting,
         )  # fmt: skip
+
+    async def _file(self, url: str, timeout: float) -> File | None:
+        """A file that is kept here, for a forward: what has just come in may still be on its way."""
+        try:
+            found = await self.media.of_link(url, min(timeout, 10.0))
+        except Refusal as refusal:
+            raise EgressError("timeout", refusal.detail) from None
+        return None if found is None else File(found.body, found.content_type, found.name)
 
     async def _mail(self, letter: Letter) -> None:
         """An e-mail of a rule."""
@@ -486,6 +501,11 @@ class App:
         )
         self.jobs = Jobs(self.store, self.ids, clock, self.vault, self.publisher, token, lambda: holdings)
         self.store.on_bell(people.heard)
+        self.sweeping = Sweeping(
+            self.store, clock, self.policies.room(retention_policy()), lambda: [*self.keys.accounts],
+            (self.forwards.steps_without,), (self.media.steps_without,),
+        )  # fmt: skip
+        self.audit = Audit(self.store, self.vault.derived("audit")[0])
 
     # The doors
 
@@ -553,7 +573,8 @@ class App:
             *quiet_endpoints(self.quiet, self.policies, clock, self.keys.default_country),
             *senders_endpoints(self.senders, self.network.of, self.ids),
             *spend_endpoints(self.prices, self.budgets, self.network.of, self.store, clock),
-            *privacy_endpoints(self.jobs, self.store, self.keys.default_country),
+            *audit_endpoints(self.audit, self.store),
+            *privacy_endpoints(self.jobs, self.store, self.keys.default_country, self.policies, self.sweeping.rules),
             *sandbox_endpoints(self.receive, self.carriers),
             *self.forwards.endpoints(),
             *destinations_endpoints(
@@ -588,15 +609,16 @@ class App:
             **echo.routes(),
         }
         return build(
-            endpoints,
+            watched(endpoints, self.audit, clock),
             authenticate=auth.key,
             new_request_id=self._request_id,
             clock=time.perf_counter,
             idempotency=repeats,
             limit=limits,
+            lesser=LESSER,
             observe=self._observe,
             raw_routes=raw,
-            raw_prefixes={CALLBACKS: callbacks},
+            raw_prefixes={CALLBACKS: callbacks, echo.BELOW: echo.echo()},
         )
 
     def _request_id(self) -> str:
@@ -637,6 +659,7 @@ class App:
         self.metrics.stop()
         await self.housekeeping.stop()
         await self.jobs.stop()
+        await self.audit.stop()
         await self.consent.stop()
         with contextlib.suppress(StoreUnavailable):
             await self.content.flush()

@@ -92,17 +92,27 @@ def read_relay(url: str, sender: str = "", ca: str = "") -> Relay | None:
     )
 
 
+async def probe(relay: Relay) -> None:
+    """Log in and leave, to see whether it can be done."""
+    await _exchange(relay, None, b"")
+
+
 async def send_mail(relay: Relay, mail: Mail, now_ms: int | None = None) -> None:
-    """Hand a mail over; it is the server's when this returns. To several: those refused for good don't keep it from others."""
+    """Hand a mail over; it is the server's when this returns. An address that is refused keeps it from nobody else."""
     for address in mail.to:
         if not ADDRESS.fullmatch(address) or not address.isascii():
             raise MailError(f"{_printable(address)} is no address.", final=True)
-    body = compose(relay, mail, now_ms)
+    await _exchange(relay, mail, compose(relay, mail, now_ms))
+
+
+async def _exchange(relay: Relay, mail: Mail | None, body: bytes) -> None:
     try:
         async with asyncio.timeout(WHOLE_S):
             wire = await _connect(relay)
             try:
-                await _converse(wire, relay, mail, body)
+                await _greet(wire, relay)
+                if mail is not None:
+                    await _hand_over(wire, relay, mail, body)
             finally:
                 wire.close()
     except TimeoutError:
@@ -140,7 +150,6 @@ class _Wire(asyncio.Protocol):
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
@@ -224,7 +233,7 @@ def _context(ca: str) -> ssl.SSLContext:
         raise MailError(f"The file {Path(ca).name} of smtp_ca can't be read as certificates.") from None
 
 
-async def _converse(wire: _Wire, relay: Relay, mail: Mail, body: bytes) -> None:
+async def _greet(wire: _Wire, relay: Relay) -> None:
     await wire.expect(220)
     we = f"EHLO {relay.sender.partition('@')[2]}"
     _, offers = await wire.ask(we, 250)
@@ -236,6 +245,9 @@ async def _converse(wire: _Wire, relay: Relay, mail: Mail, body: bytes) -> None:
         _, offers = await wire.ask(we, 250)
     if relay.user:
         await _log_in(wire, relay, offers)
+
+
+async def _hand_over(wire: _Wire, relay: Relay, mail: Mail, body: bytes) -> None:
     await wire.ask(f"MAIL FROM:<{relay.sender}>", 250)
     refused: list[str] = []
     for address in mail.to:

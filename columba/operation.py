@@ -16,6 +16,7 @@ from columba.core.accept import Accept
 from columba.core.events import Publisher
 from columba.core.lanes import Lane, Lanes
 from columba.core.receive import Receive as ReceivePath
+from columba.forwarding.room import Forwards
 from columba.http.endpoint import Endpoint, describe
 from columba.http.wire import TYPE_JSON, client_address, encode, send_answer
 from columba.metrics import Metrics
@@ -113,6 +114,11 @@ class Operation:
         metrics.gauge("lanes_owned", "Lanes of this process.", (), lambda: [((), float(len(self._lanes.owned)))])
         metrics.gauge("processes", "Processes that share the store.", (), lambda: [((), float(len(self._lanes.peers)))])
         metrics.gauge("backlog_rows", "Rows that wait for a commit.", (), lambda: [((), float(self._store.backlog))])
+
+    def measure_forwards(self, forwards: Forwards) -> None:
+        metrics = self._metrics
+        metrics.counter("forwards", "Attempts at forwards, by outcome.", "outcome", lambda: forwards.forwarding.outcomes)
+        metrics.counter("actions", "Other actions of rules, by outcome.", "outcome", lambda: forwards.acting.outcomes)
 
     def _each(self, read: Callable[[Lane], float]) -> Labelled:
         lanes = self._lanes.owned.values()

@@ -17,6 +17,8 @@ import msgspec
 from columba.carriers import CarrierKind, kinds
 from columba.core import model, status
 from columba.errors import CATALOGUE
+from columba.forwarding.destinations_views import Preset
+from columba.forwarding.presets import presets
 from columba.keys import SCOPES
 
 DOCS = Path(__file__).parent
@@ -164,6 +166,28 @@ async def _get(app: Any, path: str) -> dict[str, Any]:
     return found
 
 
+def all_presets() -> str:
+    return "\n".join(map(_preset, presets().values()))
+
+
+def _preset(preset: Preset) -> str:
+    rows = []
+    for name, each in preset.params.items():
+        usual = "needed" if each.required and each.default is None else "" if each.default is None else f"`{each.default}`"
+        more = [each.about, "Secret." if each.secret else "", f"Such as `{each.example}`." if each.example else ""]
+        if each.choices:
+            more.append(f"One of {', '.join(f'`{choice}`' for choice in each.choices)}.")
+        rows.append((f"`{name}`", usual, " ".join(filter(None, (f"{each.title[0].upper()}{each.title[1:]}.", *more)))))
+    saved = ", ".join(f"`{name}`" for name in preset.destination.get("save", ()))
+    out = [
+        f"## `{preset.name}`: {preset.title}",
+        f"{preset.about} {preset.setup}".strip(),
+        table(("param", "usual", ""), rows),
+        f"Saves {saved}." if saved else "",
+    ]
+    return "\n\n".join(each.strip() for each in out if each) + "\n"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "refusals": refusals,
     "failures": failures,
@@ -172,6 +196,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "scopes": scopes,
     "endpoints": endpoints,
     "providers": providers,
+    "presets": all_presets,
 }
 
 

@@ -23,6 +23,7 @@ REST_S, MOST_REST_S = 1.0, 30.0
 TRIAL_S: Final = 8.0
 
 UNSENT: Final = Outcome("unsent")
+NO_RECEIPTS: Final = "Without --public-url the provider is not told where receipts go."
 # What the configuration does wrong: no other message would fare better.
 _MISCONFIGURED: Final = frozenset({"invalid_url", "forbidden_address", "invalid_request"})
 
@@ -42,6 +43,7 @@ class HttpSession:
         aimed = getattr(self._config, "elsewhere", True)
         home = air.web.outside or (air.web.here if aimed else "")
         self._callbacks = f"{home}/callbacks/{ids.show('car', carrier.id)}" if home else ""
+        self._well = "" if home else NO_RECEIPTS
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._up = True
@@ -52,7 +54,7 @@ class HttpSession:
         if air.trial:
             self._spawn(self._try())
         else:
-            air.ready(True, "")
+            air.ready(True, self._well)
 
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -128,7 +130,7 @@ class HttpSession:
                 self._up = True
                 if self._timer is not None:
                     self._timer.cancel()
-                self._air.ready(True, "")
+                self._air.ready(True, self._well)
             self._release(True)
             return
         self._failures += 1

@@ -36,6 +36,7 @@ from columba.carriers.over_http import (
     by_status,
     check_secret,
     digits,
+    dlt,
     encode,
     http_kind,
     number,
@@ -152,8 +153,13 @@ def request(config: Config, part: Part, way: Way) -> Request:
         "destinations": [{"to": digits(part.to)}],
         "content": _segments(part) if part.media else {"text": part.text},
     }
+    options: dict[str, Any] = {}
     if left := seconds_left(part, way.now, 60, LONGEST_S):
-        message["options"] = {"validityPeriod": {"amount": left, "timeUnit": "SECONDS"}}
+        options["validityPeriod"] = {"amount": left, "timeUnit": "SECONDS"}
+    if registered := dlt(part, "principalEntityId", "contentTemplateId"):
+        options["regional"] = {"indiaDlt": registered}
+    if options:
+        message["options"] = options
     if callback := way.callback("status"):
         url = f"{callback}?secret={config.callback_secret}" if config.callback_secret else callback
         message["webhooks"] = {"delivery": {"url": url}}
@@ -269,6 +275,7 @@ KIND = http_kind(
     probe=probe,
     can=lambda _config: Can(media=True),
     fetch=_key,
+    domains=("infobip.com",),
     about=About(
         "Infobip",
         "`callback_secret`, as `?secret=` of the address or as the password of Basic authentication: Infobip signs "

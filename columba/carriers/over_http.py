@@ -9,11 +9,12 @@ of sessions, retries, lanes or the store; `columba/carriers/http_session.py` car
 """
 
 import base64
+import contextlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -157,6 +158,13 @@ def seconds_left(part: Part, now: int, least: int, most: int) -> int | None:
     return None if left >= most else max(left, least)
 
 
+def dlt(part: Part, entity: str, template: str) -> dict[str, str]:
+    """What India's registration asks for, under a provider's names."""
+    given = part.registration or {}
+    names = {"dlt_entity_id": entity, "dlt_template_id": template}
+    return {theirs: given[ours] for ours, theirs in names.items() if given.get(ours)}
+
+
 def digits(number: str) -> str:
     return number.removeprefix("+")
 
@@ -290,7 +298,8 @@ def check_secret(callback: Callback, secret: str | None) -> None:
     given = callback.asked("secret")
     scheme, _, credentials = callback.header("authorization").partition(" ")
     if not given and scheme.lower() == "basic":
-        given = base64.b64decode(credentials).decode("utf-8", "replace").partition(":")[2]
+        with contextlib.suppress(ValueError):
+            given = base64.b64decode(credentials).decode("utf-8", "replace").partition(":")[2]
     if not same(given, secret):
         raise Unsigned("The secret is missing or wrong.")
 
@@ -341,20 +350,28 @@ def http_kind(
     urls: Callable[[Any], Mapping[str, str]] = lambda config: {"base_url": config.base_url},
     window: int = WINDOW,
     fetch: Callable[[Any], Mapping[str, str]] = lambda _config: {},
+    domains: tuple[str, ...] = (),
 ) -> CarrierKind:
+    """`fetch` are the credentials for media: they go to the API's own address, and to `domains` over TLS."""
     from columba.carriers.http_session import HttpSession
 
     heart = Heart(request, answer, probe)
     return CarrierKind(
         name, config, lambda carrier, _n, air: HttpSession(heart, carrier, air), window=window, serial=True,
         callbacks=callbacks, cut=cut, can=can, parse=parse, about=about, urls=urls,
-        fetch=lambda config, url: fetch(config) if _origin(url) == _origin(config.base_url) else {},
+        fetch=lambda config, url: fetch(config) if belongs(url, urls(config).values(), domains) else {},
     )  # fmt: skip
 
 
-def _origin(url: str) -> tuple[str, str]:
-    """Whose an address is: credentials go nowhere else, whatever a callback says and wherever it leads."""
-    parts = urlsplit(url)
+def belongs(url: str, homes: Iterable[str], domains: Iterable[str] = ()) -> bool:
+    """Is it the provider's? Credentials go nowhere else, whatever a callback says and wherever it leads."""
+    there = urlsplit(url)
+    if _origin(there) in [_origin(urlsplit(home)) for home in homes]:
+        return True
+    return there.scheme == "https" and any(f".{there.hostname}".endswith(f".{domain}") for domain in domains)
+
+
+def _origin(parts: SplitResult) -> tuple[str, str]:
     return parts.scheme.lower(), parts.netloc.lower()
 
 

@@ -36,6 +36,7 @@ from columba.carriers.over_http import (
     basic,
     by_status,
     digits,
+    dlt,
     encode,
     http_kind,
     number,
@@ -108,6 +109,7 @@ def request(config: Config, part: Part, way: Way) -> Request:
         body |= {"url": callback, "method": "POST"}
     if left := seconds_left(part, way.now, 5, LONGEST_S):
         body["message_expiry"] = left
+    body |= dlt(part, "dlt_entity_id", "dlt_template_id")
     headers = JSON | basic(config.auth_id, config.auth_token)
     return Request("POST", config.at(f"/v1/Account/{config.auth_id}/Message/"), headers, encode(body))
 
@@ -184,6 +186,8 @@ KIND = http_kind(
     answer=answer,
     parse=parse,
     probe=probe,
+    fetch=lambda config: basic(config.auth_id, config.auth_token),
+    domains=("plivo.com",),
     can=lambda _config: Can(media=True),
     about=About(
         "Plivo",

@@ -231,6 +231,7 @@ KIND = http_kind(
     probe=probe,
     can=lambda _config: Can(media=True),
     fetch=_credentials,
+    domains=("twilio.com",),
     about=About(
         "Twilio",
         "`X-Twilio-Signature`, with the account's auth token. It covers the address: set `--public-url` where a proxy "

@@ -43,6 +43,7 @@ from columba.carriers.over_http import (
     by_status,
     check_secret,
     digits,
+    dlt,
     encode,
     form,
     http_kind,
@@ -176,6 +177,8 @@ def request(config: Config, part: Part, way: Way) -> Request:
     # The bounds of `ttl` are SMS's; those of MMS are 300 s to 3 days.
     if (left := seconds_left(part, way.now, *((300, 259_200) if part.media else (20, 259_200)))) is not None:
         body["ttl"] = left
+    if (registered := dlt(part, "entity_id", "content_id")) and not part.media:
+        body["sms"] = registered
     if callback := way.callback("status"):
         body |= {"webhook_url": callback, "webhook_version": "v1"}
     return Request("POST", f"{config.home()}/v1/messages", JSON | _credentials(config, way.now), encode(body))
@@ -203,6 +206,7 @@ def _sms(config: Config, part: Part, way: Way, sender: str) -> Request:
     fields = {"from": sender, "to": digits(part.to), "text": part.text, "type": "unicode" if part.encoding else "text"}
     if (left := seconds_left(part, way.now, 20, 259_200)) is not None:
         fields["ttl"] = str(left * 1000)
+    fields |= dlt(part, "entity-id", "content-id")
     callback = way.callback("status")
     if callback and config.callback_secret and not config.signature_secret:
         callback = f"{callback}?secret={config.callback_secret}"
@@ -246,9 +250,10 @@ def probe(config: Config) -> Request | None:
     )
 
 
-class Sent(msgspec.Struct):
+class Sent(msgspec.Struct, rename="kebab"):
     status: str
-    message_id: str | None = msgspec.field(default=None, name="message-id")
+    message_id: str | None = None
+    error_text: str = ""
 
 
 class SentSms(msgspec.Struct):
@@ -277,7 +282,11 @@ def answer(config: Config, part: Part, answer: Answer) -> Outcome:
 def _part(each: Sent) -> Outcome:
     if each.status == "0" and each.message_id:
         return Outcome("sent", each.message_id)
-    return SUBMIT_ERRORS.get(each.status, REJECTED).outcome(each.status)
+    wait = _WAIT.search(each.error_text)
+    return SUBMIT_ERRORS.get(each.status, REJECTED).outcome(each.status, wait_ms=int(wait[1]) if wait else 0)
+
+
+_WAIT: Final = re.compile(r"please wait \[ *([0-9]{1,5}) *\]")
 
 
 def _parts(outcomes: list[Outcome]) -> Outcome:
@@ -413,6 +422,9 @@ KIND = http_kind(
     answer=answer,
     parse=parse,
     probe=probe,
+    # With the account's secret: a token of the application would need the time.
+    fetch=lambda config: basic(config.api_key, config.api_secret) if config.api_secret else {},
+    domains=("nexmo.com", "vonage.com"),
     can=lambda config: Can(media=config.api == "messages"),
     urls=lambda config: {"base_url": config.home()},
     about=About(

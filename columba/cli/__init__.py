@@ -34,14 +34,25 @@ RUN: dict[str, Place] = {
 USE: dict[str, Place] = {
     "send": Place("columba.cli.client:send", "Send a text."),
     "messages": Place("columba.cli.client:messages", "List messages, or show one with its parts and timeline."),
+    "templates": Place("columba.cli.templates:templates", "Make, approve, preview and delete message templates."),
+    "verify": Place("columba.cli.verify:verify", "Send two-factor codes, check them, see what the guard blocks."),
+    "privacy": Place("columba.cli.privacy:privacy", "Export and erase people by number; set how long what is kept."),
+    "audit": Place("columba.cli.audit:audit", "See who saw or changed what, and whether the log of it is whole."),
     "carriers": Place("columba.cli.carriers:carriers", "Set up, look after and try out the ways to the networks."),
     "smpp": Place("columba.cli.smpp:smpp", "List programs that are bound; follow the PDUs of a session."),
+    "alerts": Place(
+        "columba.cli.alerts:alerts", "Be told when something goes wrong: by mail, to a webhook, in Slack or by text."
+    ),
     "media": Place("columba.cli.media:media", "Upload, list, fetch and delete pictures and other files."),
     "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
     "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
     "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
     "advice": Place("columba.cli.content:advice", "Ask what carriers' filters may think of a text."),
     "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
+    "destinations": Place("columba.cli.destinations:destinations", "Set up and try out where texts are forwarded to."),
+    "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),
+    "forward": Place("columba.cli.rules:forward", "Try the rules out with a text: what matches, what would be sent."),
+    "forwards": Place("columba.cli.rules:forwards", "See what rules did with texts; try again what failed."),
     "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
 }
 COMMANDS = RUN | USE

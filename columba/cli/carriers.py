@@ -117,6 +117,14 @@ def resume(api: Api, as_json: bool, carrier_id: str) -> None:
 @carriers.command()
 @with_api
 @click.argument("carrier_id", metavar="ID")
+def rebind(api: Api, as_json: bool, carrier_id: str) -> None:
+    """Close its sessions, once what is on the wire is answered, and open them anew."""
+    _told(api.post(f"{_place(carrier_id)}/rebind", {}), as_json)
+
+
+@carriers.command()
+@with_api
+@click.argument("carrier_id", metavar="ID")
 @click.pass_context
 def test(ctx: click.Context, api: Api, as_json: bool, carrier_id: str) -> None:
     """Open one more session with the network and close it. Nothing is sent."""

@@ -13,7 +13,7 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json, Problem, with_api
 from columba.cli.show import clean, json_text, seconds, status, style
-from columba.cli.values import Duration, Moment
+from columba.cli.values import Duration, Moment, read_params
 
 CLASSES = ("otp", "transactional", "marketing")
 STATUSES = (
@@ -35,6 +35,9 @@ MOST_LISTED = 100_000
 @click.option(
     "--media", multiple=True, metavar="FILE|URL|ID", help="A picture or the like to go with it; may be given again."
 )
+@click.option("--template", metavar="NAME", help="A template that makes the text.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value of its; may be given again.")
+@click.option("--language", metavar="LANG", help="Which of its versions.")
 @click.option("--class", "klass", type=click.Choice(CLASSES), help="How urgent it is.  [default: transactional]")
 @click.option("--send-at", type=Moment(), metavar="TIME", help="2026-01-31T09:30:00Z, or 10m from now.")
 @click.option("--valid-for", type=Duration(), metavar="TIME", help="Nothing is sent after so long: 10m.")
@@ -53,6 +56,9 @@ def send(
     sender: str | None,
     text: str | None,
     media: Sequence[str],
+    template: str | None,
+    params: tuple[str, ...],
+    language: str | None,
     klass: str | None,
     send_at: str | None,
     valid_for: int | None,
@@ -69,9 +75,10 @@ def send(
     \b
       columba send --to +447700900123 --text "Your code is 1234" --class otp --wait
       fortune | columba send --to +447700900123 --text -
+      columba send --to +447700900123 --template hello --param name=Ada
     """
-    if text is None and not media:
-        raise click.UsageError("Missing option '--text' or '--media'.")
+    if text is None and not media and template is None:
+        raise click.UsageError("Missing option '--text', '--media' or '--template'.")
     body: Json = {
         "to": to,
         "from": sender,
@@ -81,6 +88,9 @@ def send(
         "valid_for": valid_for,
         "tags": list(tags),
         "media": [_kept(api, each) for each in media],
+        "template": template,
+        "params": read_params(params),
+        "language": language,
     }
     began = time.monotonic()
     message = api.post("/v1/messages", {name: value for name, value in body.items() if value}, idempotency_key)

@@ -73,7 +73,7 @@ def _scoped(command: Any) -> Any:
     return command
 
 
-@consents.command("opt-in")
+@consents.command("optin")
 @with_api
 @click.argument("number")
 @_scoped
@@ -83,7 +83,7 @@ def opt_in(api: Api, as_json: bool, number: str, **said: Any) -> None:
     _record(api, as_json, number, "opt_in", said)
 
 
-@consents.command("opt-out")
+@consents.command("optout")
 @with_api
 @click.argument("number")
 @_scoped
@@ -249,7 +249,7 @@ def _export(api: Api, as_json: bool, path: str, output: str) -> None:
 def suppressions() -> None:
     """List and export who must not be texted.
 
-    Without a command they are listed. `columba consents opt-in` takes somebody off, with their consent.
+    Without a command they are listed. `columba consents optin` takes somebody off, with their consent.
     """
 
 

@@ -91,7 +91,7 @@ def get(api: Api, as_json: bool, media_id: str, output: str | None) -> None:
     record = api.get(_place(media_id))
     body = api.download(f"{_place(media_id)}/content")
     if output == "-":
-        click.get_binary_stream("stdout").write(body)
+        sys.stdout.buffer.write(body)
         return
     path = Path(output or Path(clean(record["name"])).name)
     try:

@@ -26,7 +26,7 @@ ARROWS = {"in": ("<", "good"), "out": (">", "strong")}
 
 @click.group(cls=Listing)
 def smpp() -> None:
-    """List the programs that are bound, or follow the PDUs of a session.
+    """List programs that are bound; follow the PDUs of a session.
 
     Without a command the programs are listed. Logins for them are made with `columba keys smpp`.
     """

@@ -1,8 +1,10 @@
 """Kinds of option values that several commands take. A value that is none is a usage error that says what to write."""
 
+import json
 import re
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -54,3 +56,18 @@ class Moment(click.ParamType[str]):
 def read_duration(text: str) -> int | None:
     found = _DURATION.fullmatch(text)
     return None if found is None else int(found[1]) * _UNITS[found[2] or "s"]
+
+
+def read_params(given: tuple[str, ...]) -> dict[str, Any]:
+    """`name=Ada order=42`: values that are JSON numbers, booleans or lists are those, all others strings."""
+    found: dict[str, Any] = {}
+    for each in given:
+        name, sign, value = each.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{each!r} is not NAME=VALUE.", param_hint="--param")
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        found[name] = value if read is None or isinstance(read, dict | str) else read
+    return found

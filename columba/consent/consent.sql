@@ -33,7 +33,8 @@ select id, account_id, mode, hash, number, sender, class, purpose, action, sourc
 from (
   select r.id, r.account_id, r.mode, r.hash, r.number, case when q.hash is null then r.sender else q.sender end as sender,
     case when q.hash is null then r.class else q.class end as class, r.purpose, r.action, r.source, r.at, r.words,
-    r.language, r.proof, r.message_id, r.import_id, r.only_if, q.hash as asked, (
+    r.language, r.proof, r.message_id, r.import_id, r.only_if, q.hash as asked, row_number() over (
+      partition by r.account_id, r.mode, r.hash, r.sender, r.class, r.action order by r.at desc, r.id) as nth, (
       select s.state from standings s
       where s.account_id = r.account_id and s.mode = r.mode and s.hash = r.hash
         and (s.sender = '' or s.sender = r.sender) and (s.class = -1 or s.class = r.class)
@@ -48,9 +49,9 @@ from (
   from {rows} r
   left join opt_in_requests q on r.only_if = 1 and q.account_id = r.account_id and q.mode = r.mode
     and q.hash = r.hash and q.expires_at > r.now) heard
-where only_if = 0 or (only_if = 1 and (state = 0 or asked is not null)) or (only_if = 2 and coalesce(state, 1) <> 0)
+where only_if = 0 or (only_if = 1 or nth = 1) and ((only_if = 1 and (state = 0 or asked is not null)) or (only_if = 2 and coalesce(state, 1) <> 0)
   or (only_if = 3 and (stopped is null or stopped < at) and (state is null or state <> 1 or since < at))
-  or (only_if = 4 and stopped is null and (state is null or state <> 1 or since < at))
+  or (only_if = 4 and stopped is null and (state is null or state <> 1 or since < at)))
 returning id
 
 -- What was said of a part is void once something is said of the whole.

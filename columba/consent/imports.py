@@ -201,22 +201,33 @@ async def _texts(receive: Receive) -> AsyncIterator[str]:
 
 async def _records(texts: AsyncIterator[str]) -> AsyncIterator[list[str]]:
     """The lines of a CSV file, some at a time; one that goes on in the next, within quotes, is whole."""
-    rest = ""
+    tail: list[str] = []  # of a line whose end has not come
+    within: list[str] = []  # lines since a quote that has not ended
+    size = 0  # of both
     async for text in texts:
-        lines = (rest + text).split("\n")
-        rest = lines.pop()
+        size += len(text)
         found: list[str] = []
-        whole = ""
-        for line in lines:
-            whole = f"{whole}\n{line}" if whole else line
-            if whole.count('"') % 2 == 0:
-                found.append(whole.rstrip("\r"))
-                whole = ""
-        rest = f"{whole}\n{rest}" if whole else rest
-        if len(rest) > LONGEST_ROW:
+        if "\n" in text:
+            lines = ("".join(tail) + text).split("\n")
+            tail = [lines.pop()]
+            for line in lines:
+                odd = line.count('"') % 2 == 1
+                if within or odd:
+                    within.append(line)
+                    if odd != (len(within) > 1):  # the quote goes on
+                        continue
+                    line = "\n".join(within)
+                    within = []
+                found.append(line.rstrip("\r"))
+            if found:
+                size = sum(map(len, tail)) + sum(map(len, within))
+        else:
+            tail.append(text)
+        if size > LONGEST_ROW:
             raise Refusal("invalid_request", f"A row has more than {LONGEST_ROW:,} characters: is a quote missing?")
         if found:
             yield found
+    rest = "\n".join((*within, "".join(tail)))
     if rest.strip():
         yield [rest.rstrip("\r")]
 

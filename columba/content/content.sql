@@ -12,13 +12,14 @@ where account_id = :account_id and mode = :mode and day >= :since group by what,
 -- rows: before int
 delete from content_counts where day < (select before from {rows} r)
 
--- What became of messages, by the carrier that had them.
 -- name: outcomes
+-- What became of messages, by the carrier that had them.
 select carrier_id, status, error, carrier_code, cast(count(*) as bigint)
 from (
   select (m.lane / 64) * 64 as carrier_id, m.status, m.error, m.carrier_code
   from messages m
   where m.account_id = :account_id and m.mode = :mode and m.status in (51, 52) and m.id >= :since
+    and (m.carrier_code is not null or m.error not in ('opted_out', 'not_approved'))
   order by m.id desc limit 200000) ended
 group by carrier_id, status, error, carrier_code order by 5 desc
 

@@ -122,7 +122,10 @@ class Fragment(NamedTuple):
 
 
 class Inbound(NamedTuple):
-    """A text from a person, or one part of it. One with an id of the carrier's that was there before is left out."""
+    """A text from a person, or one part of it. One with an id of the carrier's that was there before is left out.
+
+    `raw` is what is no text, as it came, for programs that know what to do with it.
+    """
 
     sender: str
     to: str
@@ -130,6 +133,7 @@ class Inbound(NamedTuple):
     media: tuple[str, ...] = ()
     carrier_message_id: str | None = None
     fragment: Fragment | None = None
+    raw: Raw | None = None
 
 
 class Carrier(msgspec.Struct, frozen=True):

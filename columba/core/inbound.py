@@ -128,8 +128,11 @@ class Inbox:
             said = text.said
             extra = model.NO_EXTRA
             if said.media or text.metadata:
-                extra = Extra(media=list(said.media) or None, metadata=text.metadata)
+                raw = None if said.raw is None else [said.raw]
+                extra = Extra(media=list(said.media) or None, metadata=text.metadata, raw=raw)
             encoding = 0 if encoding_of(said.text) == "gsm7" else 1
+            if said.raw is not None:
+                encoding = model.BINARY
             message = Message(
                 self._ids(), text.account_id, text.mode, status.INBOUND, status.TRANSACTIONAL, text.carrier_id,
                 said.to, said.sender, said.text, encoding, text.segments, status.RECEIVED, now, 0, now, extra=extra,

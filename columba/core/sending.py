@@ -16,13 +16,13 @@ import structlog
 
 from columba.core import events, status
 from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, Web, anywhere
+from columba.core.cutting import encoding_number, planned
 from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import MESSAGE_REROUTED, Event, Message, Raw, message_of, segments_of_raw
 from columba.store import Step, Store, StoreUnavailable, plan, statements
-from columba.text import plan as plan_text
 
 CORE = events.SQL
 SQL = statements(Path(__file__).with_name("sending.sql"))
@@ -427,6 +427,8 @@ class Sending:
         for part in parts:
             if part.expires_at and part.expires_at <= now:
                 done(part, EXPIRED)
+            elif marked and self._looks and (stopped := self._look(part.flight.message)) is not None:
+                done(part, stopped)
             elif marked:
                 going.append(part)
             else:
@@ -733,14 +735,14 @@ _GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "reroute": 5,
 
 def _recut(message: Message, flight: Flight, text: str, cut: Cut) -> tuple[str, ...]:
     """The parts of a text for a carrier that wants other ones than those that were counted when it was accepted."""
-    planned = plan_text(text, unicode=not _fits(text, cut.alphabet), wide=cut.wide)
-    encoding = 0 if planned.encoding == "gsm7" else 1
-    if (encoding, planned.segments) != (message.encoding, message.segments):
-        message.encoding, message.segments = encoding, planned.segments
+    plan = planned(text, cut)
+    encoding = encoding_number(plan)
+    if (encoding, plan.segments) != (message.encoding, message.segments):
+        message.encoding, message.segments = encoding, plan.segments
         message.sent_parts = ()  # they were others
         flight.recut = True
     if not cut.whole:
-        return planned.parts
+        return plan.parts
     if len(message.sent_parts) < message.segments:
         message.sent_parts = ()
     flight.whole = True
@@ -772,13 +774,6 @@ def _spread(flight: Flight, parts: tuple[Outcome, ...]) -> None:
         message.segments = len(parts)
         flight.recut = True
     flight.outcomes += enumerate(parts, 1)
-
-
-def _fits(text: str, alphabet: str) -> bool:
-    """Whether a GSM text can be said in a carrier's own alphabet."""
-    if alphabet == "latin1":
-        return all(character <= "\xff" for character in text)
-    return text.isascii() if alphabet == "ascii" else alphabet == "gsm7"
 
 
 def _reroute(

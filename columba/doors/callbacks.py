@@ -28,6 +28,7 @@ PREFIX: Final = "/callbacks/"
 ROUTE: Final = "/callbacks/{carrier}/{name}"
 BODY_LIMIT: Final = 256 * 1024
 MOST_NONCES: Final = 20_000
+QUIET: Final = 1.0  # seconds between two lines of the log about one carrier: anyone can send us nonsense
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class Callbacks:
         self._observe = observe
         self._public = public_url.rstrip("/")
         self._nonces = Nonces()
+        self._warned: dict[int, tuple[float, int]] = {}  # by carrier: when it was last told of, and what wasn't since
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -127,11 +129,20 @@ class Callbacks:
         try:
             said: Said = parse(carrier.config, callback)
         except Unsigned as why:
-            log.warning("callback.refused", carrier=carrier.name, name=name, why=str(why))
+            self._warn(carrier, "callback.refused", name, why=str(why))
             raise Refusal("bad_signature", str(why)) from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            log.warning("callback.unreadable", carrier=carrier.name, name=name, error=type(error).__name__)
+            self._warn(carrier, "callback.unreadable", name, error=type(error).__name__)
             raise Refusal("invalid_callback") from None
         if said.strange.strip():
-            log.warning("callback.strange", carrier=carrier.name, name=name, status=said.strange)
+            self._warn(carrier, "callback.strange", name, status=said.strange)
         return said
+
+    def _warn(self, carrier: Carrier, event: str, name: str, **words: str) -> None:
+        now = time.monotonic()
+        last, untold = self._warned.get(carrier.id, (-QUIET, 0))
+        if now - last < QUIET:
+            self._warned[carrier.id] = (last, untold + 1)
+            return
+        self._warned[carrier.id] = (now, 0)
+        log.warning(event, carrier=carrier.name, name=name, untold=untold, **words)

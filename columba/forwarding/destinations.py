@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -86,8 +87,9 @@ class Destination:
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:
-        """Its secrets as texts, the longest first."""
+        """Its secrets as texts, also as URLs have them, the longest first."""
         known = {*divided(self.spec)[1].values(), *self.secrets.seen(False).values()}
+        known |= {quote(each, safe="") for each in known}
         return tuple(sorted((each for each in known if len(each) >= LEAST_HIDDEN), key=len, reverse=True))
 
 

@@ -164,7 +164,7 @@ def endpoints(
             rendered = render(found, context, at=clock(), idempotency_id=ids.show("fwd", 0))
         except UserCodeError as error:
             raise Refusal("conflict", f"It can't be rendered: {error}") from None
-        return Exported([_exported(found, each.shown()) for each in rendered])
+        return Exported([exported(found, each.shown()) for each in rendered])
 
     @endpoint(
         "GET", "/v1/presets", answer=Presets, scope="destinations:read", tag="Destinations", summary="List presets"
@@ -299,7 +299,7 @@ def _secret(row: Any) -> SecretView:
     return SecretView(name=row.name, created_at=rfc3339(row.created_at), updated_at=rfc3339(row.updated_at))
 
 
-def _exported(found: Found, request: SentRequest) -> str:
+def exported(found: Found, request: SentRequest) -> str:
     """Auth that curl makes by itself is an option of curl's; else a variable stands in its header."""
     auth = found.spec.auth
     variables: dict[str, str] = {}

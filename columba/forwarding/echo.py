@@ -16,6 +16,7 @@ from columba.http.problems import send_problem
 from columba.http.wire import Disconnected, encode, read_body, send_answer
 
 PATH = "/echo"
+BELOW = "/echo/"  # whatever stands below it is the same: a system's own paths
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 LARGEST = 65_536  # bytes of a body
 _STATUS = re.compile(rb"(?:^|&)status=([2-5][0-9]{2})(?:&|$)")

@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,34 +23,31 @@ from columba.forwarding.auth.oauth2 import Asked, NoToken, Tokens
 from columba.forwarding.destinations import LEAST_HIDDEN, Destination
 from columba.forwarding.destinations_shapes import HIDDEN, SEEN
 from columba.forwarding.destinations_views import GotResponse, SentRequest
+from columba.forwarding.judging import MOST_KEPT, Judged, judge, result_of, saved_of, shown_of
 from columba.forwarding.rendering import (
     MAIN,
     NO_FILES,
-    CompiledSaved,
     CompiledStep,
-    CompiledSuccess,
     File,
     Files,
     Rendered,
+    draft_step,
+    finish_step,
     inner_context,
-    render_step,
 )
 from columba.http.egress import Answer, Egress, EgressError
-from columba.usercode import Schema, Template, UserCodeError, jsonpath
+from columba.usercode import Schema, Template, UserCodeError
 from columba.webhooks.outcomes import retry_after
 
-MOST_KEPT = 20_000  # bytes of an answer that are kept and shown
 MOST_READ = 100_000  # bytes that are read, for what is looked up in them
 MOST_FILE = 10_000_000  # bytes of one file of media
 MOST_FILES = 10
-# What the same request will be answered again.
-HOPELESS = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422, 501, 505})
 HOPELESS_KINDS = frozenset({"invalid_url", "invalid_request", "forbidden_address"})
 
 log = structlog.get_logger()
 _control = re.compile(r"[\x00-\x1f\x7f]")
 
-Fetch = Callable[[str, float], Awaitable[File]]
+Fetch = Callable[[str, float], Awaitable[File | None]]
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,20 +119,22 @@ def render(
         known = step.when is None or not compiled.spec.steps
         if step.when is not None and known and not step.when.holds(inner):
             continue
-        rendered, document = render_step(
-            compiled, step, inner, secrets, at=at, idempotency_id=idempotency_id, masked=masked, unknown=not known
+        draft, document = draft_step(compiled, step, inner, idempotency_id)
+        rendered = finish_step(
+            compiled,
+            step,
+            draft,
+            inner,
+            secrets,
+            at=at,
+            idempotency_id=idempotency_id,
+            masked=masked,
+            unknown=not known,
         )
         if step.name == MAIN and compiled.schema is not None and not compiled.spec.steps:
             _check_schema(compiled.schema, document)
         found.append(rendered)
     return found
-
-
-class _Judged(NamedTuple):
-    """What an answer is taken for."""
-
-    error: str | None
-    permanent: bool = False
 
 
 class _Failed(Exception):
@@ -153,7 +152,7 @@ class _Failed(Exception):
 
 
 class Performing:
-    """Sends destinations' requests. `fetch` gets the files of media; from their URLs, if it isn't given."""
+    """Sends destinations' requests. `fetch` gives the files of media that are kept here, None for what is elsewhere."""
 
     def __init__(
         self,
@@ -167,7 +166,7 @@ class Performing:
         self._tokens = tokens
         self._clock = clock
         self._random = random
-        self._fetch = fetch or self._fetch_url
+        self._fetch = fetch
         self._challenges: dict[int, tuple[digest.Challenge, int]] = {}
 
     async def perform(
@@ -191,7 +190,7 @@ class Performing:
         try:
             compiled, secrets = destination.compiled, destination.secrets
             inner = inner_context(compiled, secrets, context, False)
-            veiled = inner_context(compiled, secrets, context, True)
+            veiled = inner_context(compiled, secrets, context, True) if compiled.veiled else inner
         except UserCodeError as error:
             exchanges.append(Exchange(step=MAIN, at=self._clock(), error=f"template: {error}"))
             return ended(ok=False, error=f"template: {error}", permanent=True)
@@ -245,7 +244,7 @@ class Performing:
         veiled: Mapping[str, Any],
         idempotency_id: str,
         exchanges: list[Exchange],
-    ) -> tuple[Answer, dict[str, Any], _Judged]:
+    ) -> tuple[Answer, dict[str, Any], Judged]:
         """One request sent and its answer read. The exchange is added, whatever comes of it."""
         compiled, secrets = destination.compiled, destination.secrets
         at = self._clock()
@@ -253,19 +252,24 @@ class Performing:
         token: str | None = None
         try:
             files = await self._files(inner.get("media"), compiled.spec.timeout) if step.files else NO_FILES
-            masked, _ = render_step(
-                compiled, step, veiled, secrets, at=at, idempotency_id=idempotency_id, masked=True, files=files
+            draft, document = draft_step(compiled, step, inner, idempotency_id, files)
+            if compiled.veiled:
+                veil, _ = draft_step(compiled, step, veiled, idempotency_id, files)
+            else:
+                veil = draft.copy()
+            masked = finish_step(
+                compiled, step, veil, veiled, secrets, at=at, idempotency_id=idempotency_id, masked=True
             )
             shown = _cut(masked.shown())
             if isinstance(compiled.spec.auth, OAuth2) and step.auth:
                 token = await self._tokens.get(self._asked(destination, inner))
-            rendered, document = render_step(
-                compiled, step, inner, secrets, at=at, idempotency_id=idempotency_id, files=files, token=token
+            rendered = finish_step(
+                compiled, step, draft, inner, secrets, at=at, idempotency_id=idempotency_id, token=token
             )
             if step.name == MAIN and compiled.schema is not None:
                 _check_schema(compiled.schema, document)
-            hide = _hider(destination, masked, rendered)
-            answer = await self._send(destination, step, rendered, inner, token, idempotency_id, files)
+            answer, sent = await self._send(destination, step, rendered, inner, token, idempotency_id, files)
+            hide = _hider(destination, masked, sent)
         except _Failed as error:
             failed = error
         except _SchemaMismatch as error:
@@ -285,17 +289,17 @@ class Performing:
             log.exception("destination.failed", destination=destination.id, step=step.name)
             failed = _Failed("internal: This is Columba's own fault, and its log says more.", counts=False)
         else:
-            result = _result(answer)
-            judged = _judge(step.success, answer, {**inner, **result, "answer": result})
+            result = result_of(answer)
+            judged = judge(step.success, answer, {**inner, **result, "answer": result})
             result["ok"] = judged.error is None
             if judged.error is None:
                 try:
-                    result["saved"] = {each.name: _saved(each, result, inner) for each in step.save}
+                    result["saved"] = {each.name: saved_of(each, result, inner) for each in step.save}
                 except UserCodeError as error:
-                    judged = _Judged(f"check: a value could not be saved: {error}", True)
+                    judged = Judged(f"check: a value could not be saved: {error}", True)
                     result["ok"] = False
             exchanges.append(
-                Exchange(step=step.name, at=at, request=shown, response=_shown(answer, hide), error=judged.error)
+                Exchange(step=step.name, at=at, request=shown, response=shown_of(answer, hide), error=judged.error)
             )
             return answer, result, judged
         exchanges.append(Exchange(step=step.name, at=at, request=shown, error=failed.error))
@@ -310,19 +314,21 @@ class Performing:
         token: str | None,
         idempotency_id: str,
         files: Files,
-    ) -> Answer:
+    ) -> tuple[Answer, Rendered]:
+        """The answer, and the request that it answers."""
         auth = destination.compiled.spec.auth
         if isinstance(auth, Digest) and step.auth:
-            return await self._digest(destination, auth, rendered, inner)
+            return await self._digest(destination, auth, rendered, inner), rendered
         answer = await self._request(destination, rendered, rendered.headers)
         if answer.status == 401 and token is not None:  # it was refused, so nothing was done: another token, once
             fresh = await self._tokens.get(self._asked(destination, inner), refused=token)
-            again, _ = render_step(
-                destination.compiled, step, inner, destination.secrets, at=self._clock(),
-                idempotency_id=idempotency_id, files=files, token=fresh,
+            draft, _ = draft_step(destination.compiled, step, inner, idempotency_id, files)
+            again = finish_step(
+                destination.compiled, step, draft, inner, destination.secrets, at=self._clock(),
+                idempotency_id=idempotency_id, token=fresh,
             )  # fmt: skip
-            answer = await self._request(destination, again, again.headers)
-        return answer
+            return await self._request(destination, again, again.headers), again
+        return answer, rendered
 
     async def _request(self, destination: Destination, rendered: Rendered, headers: Mapping[str, str]) -> Answer:
         compiled = destination.compiled
@@ -383,7 +389,11 @@ class Performing:
 
     async def _files(self, media: Any, timeout: float) -> Files:
         urls = [each for each in media if isinstance(each, str)][:MOST_FILES] if isinstance(media, list) else []
-        return Files([await self._fetch(url, timeout) for url in urls])
+        return Files([await self._file(url, timeout) for url in urls])
+
+    async def _file(self, url: str, timeout: float) -> File:
+        kept = None if self._fetch is None else await self._fetch(url, timeout)
+        return kept if kept is not None else await self._fetch_url(url, timeout)
 
     async def _fetch_url(self, url: str, timeout: float) -> File:
         answer = await self._egress.request("GET", url, timeout=timeout, max_answer=MOST_FILE)
@@ -397,74 +407,6 @@ class Performing:
         )
 
 
-# Answers
-
-
-def _result(answer: Answer) -> dict[str, Any]:
-    """An answer as templates and expressions see it."""
-    return {
-        "ok": True,
-        "skipped": False,
-        "status": answer.status,
-        "headers": answer.headers,
-        "body": answer.body.decode("utf-8", "replace"),
-        "json": _document(answer),
-        "saved": {},
-    }
-
-
-def _document(answer: Answer) -> Any:
-    if not answer.body or answer.body[:1] == b"<" or answer.truncated:
-        return None
-    try:
-        return msgspec.json.decode(answer.body)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None
-
-
-def _judge(success: CompiledSuccess, answer: Answer, seen: Mapping[str, Any]) -> _Judged:
-    error: str | None = None
-    hopeless = False
-    if not success.status(answer.status):
-        error = f"http_{answer.status}: The server answered {answer.status}"
-        if 300 <= answer.status < 400:
-            error += ", and redirects are not followed: use the final address"
-        error += "."
-        hopeless = answer.status in HOPELESS
-    else:
-        for name, pattern in success.headers:
-            if not pattern.matches(answer.header(name) or ""):
-                error = f"check: The answer's header {name} is not as it should be."
-                break
-        if error is None and success.cel is not None:
-            error = _not_true(success, seen)
-    if error is not None and success.permanent is not None:
-        hopeless = success.permanent.holds(seen)
-    return _Judged(error, hopeless)
-
-
-def _not_true(success: CompiledSuccess, seen: Mapping[str, Any]) -> str | None:
-    assert success.cel is not None
-    try:
-        value = success.cel.evaluate(seen)
-    except UserCodeError as error:
-        return f"check: The answer is no success: {success.cel.source[:200]} has no value ({error.detail})."
-    return None if value is True else f"check: The answer is no success: {success.cel.source[:200]} is not true."
-
-
-def _saved(saved: CompiledSaved, result: Mapping[str, Any], inner: Mapping[str, Any]) -> Any:
-    spec = saved.spec
-    if spec.jsonpath is not None:
-        return jsonpath(spec.jsonpath, result["json"])
-    if spec.header is not None:
-        return result["headers"].get(spec.header.lower())
-    seen = {**inner, **result, "answer": result}
-    if isinstance(saved.look, Template):
-        return saved.look.render(seen)
-    assert saved.look is not None
-    return saved.look.evaluate(seen)
-
-
 class _SchemaMismatch(UserCodeError):
     """The body doesn't fit the destination's schema."""
 
@@ -473,17 +415,6 @@ def _check_schema(schema: Schema, document: Any) -> None:
     problems = schema.problems(document)
     if problems:
         raise _SchemaMismatch(0, 0, f"The body doesn't fit the schema: {'; '.join(problems[:5])}")
-
-
-def _shown(answer: Answer, hide: Callable[[str], str]) -> GotResponse:
-    body = answer.body[:MOST_KEPT].decode("utf-8", "replace").replace("\0", "\ufffd")
-    return GotResponse(
-        status=answer.status,
-        headers={name: hide(value) for name, value in answer.headers.items()},
-        body=hide(body),
-        truncated=answer.truncated or len(answer.body) > MOST_KEPT,
-        latency_ms=int(answer.latency * 1000),
-    )
 
 
 def _cut(request: SentRequest) -> SentRequest:

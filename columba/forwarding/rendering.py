@@ -111,6 +111,7 @@ class Compiled(NamedTuple):
     transform: tuple[tuple[str, Structure], ...]
     schema: Schema | None
     reply: Template | None
+    veiled: bool  # its templates have secrets in them: what is shown is rendered apart from what is sent
     client_cert: str | None
     client_key: str | SecretRef | None
     ca: bytes | None
@@ -129,6 +130,7 @@ def compile_spec(spec: Spec) -> Compiled:
         tuple((name, structure(value, SEEN)) for name, value in spec.transform.items()),
         None if spec.schema is None else Schema.parse(spec.schema),
         None if spec.reply is None else Template.parse(spec.reply, ANSWERED),
+        b"secrets" in _encode([spec.request, spec.steps, spec.transform, spec.auth]),
         None if tls is None else tls.certificate,
         None if tls is None else tls.key,
         None if tls is None or tls.ca is None else tls.ca.encode(),
@@ -323,21 +325,10 @@ def inner_context(compiled: Compiled, secrets: Secrets, context: Mapping[str, An
     return inner
 
 
-def render_step(
-    compiled: Compiled,
-    step: CompiledStep,
-    inner: Mapping[str, Any],
-    secrets: Secrets,
-    *,
-    at: int,
-    idempotency_id: str,
-    masked: bool = False,
-    files: Files = NO_FILES,
-    token: str | None = None,
-    unknown: bool = False,
-) -> tuple[Rendered, Any]:
-    """One request, with the document that a schema looks at. `unknown`: its condition is not known yet."""
-    spec = compiled.spec
+def draft_step(
+    compiled: Compiled, step: CompiledStep, inner: Mapping[str, Any], idempotency_id: str, files: Files = NO_FILES
+) -> tuple[Draft, Any]:
+    """One request without its proof, with the document that a schema looks at."""
     request = step.request
     draft = Draft(request.method, step.url.render(inner), {}, b"")
     for name, template in step.headers:
@@ -351,16 +342,32 @@ def render_step(
         content_type, draft.body, document = step.body(inner, files, f"columba-{idempotency_id}")
         if content_type is not None and not _has(draft.headers, "content-type"):
             draft.headers["Content-Type"] = content_type
-    if spec.idempotency_header is not None and not _has(draft.headers, spec.idempotency_header.lower()):
-        own = "" if step.name == MAIN else f"-{step.name}"
-        if request.method != "GET":
-            draft.headers[spec.idempotency_header] = idempotency_id + own
-    if step.auth and not isinstance(spec.auth, NoAuth):
-        moment = Moment(at, idempotency_id, inner, secrets.open, masked)
-        _token(draft, spec, token, masked)
-        sign(draft, spec.auth, moment)
+    header = compiled.spec.idempotency_header
+    if header is not None and request.method != "GET" and not _has(draft.headers, header.lower()):
+        draft.headers[header] = idempotency_id if step.name == MAIN else f"{idempotency_id}-{step.name}"
+    return draft, document
+
+
+def finish_step(
+    compiled: Compiled,
+    step: CompiledStep,
+    draft: Draft,
+    inner: Mapping[str, Any],
+    secrets: Secrets,
+    *,
+    at: int,
+    idempotency_id: str,
+    masked: bool = False,
+    token: str | None = None,
+    unknown: bool = False,
+) -> Rendered:
+    """The request with its proof. `unknown`: its condition is not known yet."""
+    auth = compiled.spec.auth
+    if step.auth and not isinstance(auth, NoAuth):
+        _token(draft, compiled.spec, token, masked)
+        sign(draft, auth, Moment(at, idempotency_id, inner, secrets.open, masked))
     when = step.when.source if step.when is not None and unknown else None
-    return Rendered(step.name, draft.method, draft.url, draft.headers, draft.body, when), document
+    return Rendered(step.name, draft.method, draft.url, draft.headers, draft.body, when)
 
 
 def _token(draft: Draft, spec: Spec, token: str | None, masked: bool) -> None:

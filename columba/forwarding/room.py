@@ -16,7 +16,7 @@ from columba.forwarding.rules import Rules
 from columba.forwarding.runs import SQL, Places
 from columba.forwarding.runs_acting import Acting, Mail
 from columba.forwarding.runs_follower import Following
-from columba.forwarding.runs_forwarding import Forwarding, carrying, shown
+from columba.forwarding.runs_forwarding import Forwarding, carrying, is_open, shown
 from columba.forwarding.runs_history import History
 from columba.forwarding.trying import Trying
 from columba.http.endpoint import Endpoint
@@ -71,7 +71,7 @@ class Forwards:
 
         def enabled(an_id: int) -> bool:
             found = self._destinations.all.get(an_id)
-            return found is not None and found.enabled
+            return found is not None and is_open(found)
 
         return [
             *rules_api.endpoints(

@@ -63,8 +63,8 @@ class RuleSet:
                 else:
                     self._patterns.append(place)
                     sources.append(key.values[0])
-        self._found_in = _search_set(sources)
-        if self._found_in is None:
+        self._may_find = _filter(sources)
+        if self._may_find is None:
             self._always = sorted(self._always + self._patterns)
 
     def match(self, said: Said) -> list[Match]:
@@ -106,9 +106,9 @@ class RuleSet:
         if self._holds:
             low = said.low
             found += [place for word, place in self._holds if word in low]
-        if self._found_in is not None and message.text:
+        if self._may_find is not None and message.text:
             patterns = self._patterns
-            found += [patterns[n] for n in self._found_in.Match(message.text) or ()]
+            found += [patterns[n] for n in self._may_find.Match(message.text, True) or ()]
         return sorted(set(found)) if len(found) > 1 else found
 
 
@@ -136,14 +136,16 @@ def _narrowest(ways: Sequence[tuple[Keys, ...]], shared: Counter[tuple[str, str]
 _EXTRA = {"holds": 50, "regex": 100}
 
 
-def _search_set(sources: Sequence[str]) -> "re2.Set | None":
-    """All patterns as one; None where there are none, or where they are too much together."""
+def _filter(sources: Sequence[str]) -> "re2.Filter | None":
+    """Which of all patterns may be found in a text, by the words that they can't do without."""
     if not sources:
         return None
+    options = re2.Options()
+    options.log_errors = False
     try:
-        found = re2.Set.SearchSet()
+        found = re2.Filter()
         for source in sources:
-            found.Add(source)
+            found.Add(source, options)
         found.Compile()
     except re2.error:
         return None

@@ -29,11 +29,13 @@ from columba.forwarding.rule import (
     Rule,
 )
 from columba.forwarding.rules_index import Match
+from columba.forwarding.telling import explain
 from columba.store import Row, statements
 
 SQL = statements(Path(__file__).with_name("runs.sql"))
 PENDING, DELIVERED, DEAD, WAITING, SKIPPED, FAILED, CANCELED = range(7)
 STATUSES = ("pending", "delivered", "dead", "waiting", "skipped", "failed", "canceled")
+NO_DESTINATION = "no_destination: The destination was deleted before the text came."
 MAKES_MESSAGES = (REPLY, TEXT)
 MODE_OF, HAS_NEXT, IS_AWAITED = 3, 4, 8  # the bits of `chain`
 
@@ -92,7 +94,7 @@ class Planned(msgspec.Struct):
     rows: list[Row] = []
     jobs: list[Run] = []
     tags: list[str] = []
-    done: list[Run] = []  # by being written: tags, drops
+    done: list[tuple[Run, int]] = []  # by being written, with their state: tags, drops, and what has nowhere to go
     events: dict[int, model.Event] = {}
 
 
@@ -111,8 +113,8 @@ def plan_runs(
             planned.rows.append(row_of(run, message.id, state, now))
             if state == PENDING:
                 planned.jobs.append(run)
-            elif state == DELIVERED:
-                planned.done.append(run)
+            elif state in (DELIVERED, DEAD):
+                planned.done.append((run, state))
         planned.tags += [move.tag for move in rule.moves if move.tag is not None and move.tag not in planned.tags]
     return planned
 
@@ -170,7 +172,7 @@ def context_of(
         "from": message.sender,
         "to": message.to,
         "text": text,
-        "media": extra.media or [],
+        "media": [model.media_link(word) for word in extra.media or ()],
         "received_at": rfc3339(ids.time_of(message.id)),
         "keyword": keyword_of(text),
         "groups": groups,
@@ -193,3 +195,10 @@ def about(an_id: int, rule_id: int, kind: int, state: int, **more: Any) -> dict[
         "status": STATUSES[state],
         **more,
     }
+
+
+def error_view(error: str | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    code, _, detail = explain(error).partition(": ")
+    return {"code": code, "detail": detail}

@@ -36,6 +36,16 @@ from runs u join messages m on m.id = u.message_id join bodies b on b.message_id
 where u.lane = :lane and u.status = 0 and u.due_at <= :now
 order by u.due_at, u.id limit :most
 
+-- Those that have another destination to go to: 5 is the first of a forward until one succeeds, with a next one.
+-- name: chained_runs
+select u.id, u.account_id, u.lane, u.rule_id, u.version, u.n, u.k, u.kind, u.chain, u.attempts, u.base, u.person, u.ref,
+  u.noticed, u.edits, u.steps,
+  m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
+  m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
+from runs u join messages m on m.id = u.message_id join bodies b on b.message_id = m.id
+where u.lane = :lane and u.status = 0 and u.chain & 7 = 5
+order by u.due_at, u.id limit :most
+
 -- The same for some that are in memory.
 -- name: pending_runs
 -- rows: lane int, id int
@@ -59,7 +69,7 @@ select u.id from {rows} r join runs u on u.message_id = r.message_id and u.rule_
 -- rows: error text, steps text
 update runs set status = r.status, attempts = r.attempts, due_at = r.due_at, updated_at = r.at,
   answer_status = r.answer_status, latency_ms = r.latency_ms, error = r.error, steps = r.steps
-from {rows} r where runs.id = r.id and runs.lane = r.lane
+from {rows} r where runs.id = r.id and runs.lane = r.lane and runs.status in (0, 6)
 returning runs.message_id, runs.id
 
 -- name: insert_attempts
@@ -141,13 +151,13 @@ order by w.id, f.n, f.k
 select r.id,
   case when exists (
     select 1 from messages m where m.from_addr = r.person and m.id < r.id
-      and m.account_id = r.account_id and m.mode = r.mode and m.direction = 1) then 0 else 1 end,
+      and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 1) then 0 else 1 end,
   coalesce((
     select max(m.id) from messages m where m.to_addr = r.person and m.id < r.id
-      and m.account_id = r.account_id and m.mode = r.mode and m.direction = 0), 0),
+      and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 0), 0),
   coalesce((
     select max(m.id) from messages m where m.from_addr = r.person and m.id < r.id
-      and m.account_id = r.account_id and m.mode = r.mode and m.direction = 1), 0)
+      and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 1), 0)
 from {rows} r
 
 -- The past
@@ -197,7 +207,7 @@ order by u.id desc limit :most
 select u.id, u.message_id, u.rule_id, u.n, u.k, u.version, u.kind, u.lane, u.status, u.due_at, u.attempts, u.updated_at,
   u.ref, u.edits, u.answer_status, u.latency_ms, u.error
 from runs u
-where u.message_id = :message_id and u.account_id = :account_id and u.mode = :mode and u.id < :before
+where u.message_id = :message_id and u.account_id + 0 = :account_id and u.mode + 0 = :mode and u.id + 0 < :before
   and (u.rule_id = :rule_id or :rule_id = 0) and (u.lane = :lane or :lane = 0)
   and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0) and u.kind <> 6
 order by u.id desc limit :most

@@ -242,7 +242,7 @@ class Acting:
             subject = " ".join(template(action.email.subject).render(context).split())
             text = template(action.email.text).render(context)
             if self._mail is None:
-                raise Refusal("not_configured", "No mail server is set: the operator sets COLUMBA_SMTP_URL.")
+                raise Refusal("mail_refused", "No mail server is set: the operator sets smtp_url.")
             await self._mail(Letter(job.id, job.account_id, message.mode, tuple(action.email.to), subject, text))
             return {"to": list(action.email.to), "subject": subject, "text": text}
         asked = action.reply if job.kind == REPLY else action.text

@@ -15,9 +15,19 @@ from columba.core.lanes import Lanes
 from columba.core.model import rfc3339
 from columba.errors import FieldError, Refusal
 from columba.forwarding.rule import FORWARD, KINDS
-from columba.forwarding.runs import CANCELED, DEAD, DELIVERED, FAILED, PENDING, SQL, STATUSES, WAITING
+from columba.forwarding.runs import (
+    CANCELED,
+    DEAD,
+    DELIVERED,
+    FAILED,
+    NO_DESTINATION,
+    PENDING,
+    SQL,
+    STATUSES,
+    WAITING,
+    error_view,
+)
 from columba.forwarding.runs_forwarding import Forwarding
-from columba.forwarding.runs_settling import error_view
 from columba.forwarding.runs_shapes import (
     Again,
     Forward,
@@ -39,7 +49,6 @@ TAG: Final = "Forwards"
 LOOK: Final = 20_000  # rows that are looked at for one page
 AT_ONCE: Final = 1_000  # that are replayed in one transaction
 NEVER: Final = (1 << 63) - 1
-NO_DESTINATION: Final = "no_destination: The destination was deleted before the text came."
 
 _edits = msgspec.json.Decoder(dict[str, Any]).decode
 _request = msgspec.json.Decoder(dict[str, Any]).decode
@@ -188,16 +197,26 @@ def endpoints(
         summary="Cancel a forward", refusals=("conflict",),
     )  # fmt: skip
     async def cancel_forward(call: Call[None, None]) -> ForwardDetail:
-        """One that is pending or waiting is not tried any more, unless it is just on its way."""
-        row = await find(call)
+        """One that is pending or waiting is not tried any more, unless it is just on its way. The destinations after it in
+        the same forward are skipped, and what waited for its answer goes on without."""
+        row, now = await find(call), clock()
+        an_id, message_id, rule_id, n, k = row[:5]
         lane = lanes.owned.get(row[7])
         if lane is not None:
-            lane.drop([row[0]])
-        results = await store.commit(plan(Step(SQL["cancel_runs"], [(row[0], clock())])))
-        if not any(found[0] == row[0] for found in results[0]):
+            lane.drop([an_id])
+        results = await store.commit(
+            plan(
+                Step(SQL["cancel_runs"], [(an_id, now)]),
+                Step(SQL["skip_rest"], [(an_id, message_id, rule_id, n, k, now)] if row[6] == FORWARD else [], given=0),
+                Step(SQL["release_waiting"], [(an_id, message_id, rule_id, now)], given=0),
+            )
+        )
+        if not any(found[0] == an_id for found in results[0]):
             raise Refusal("conflict", f"It is {STATUSES[row[8]]}: there is nothing to cancel.")
-        store.ring(f"runs:{row[1]}")
-        forwarding.forget(row[1])
+        store.ring(f"runs:{message_id}")
+        forwarding.forget(message_id)
+        for released in {found[1] for found in results[2]}:
+            forwarding.poke(released)
         return await detail(await find(call))
 
     @endpoint(
@@ -264,7 +283,7 @@ def _fields(row: Row, enabled: Callable[[int], bool]) -> dict[str, Any]:
     ) = row  # fmt: skip
     held = None
     if state == PENDING and kind == FORWARD and not enabled(lane):
-        held = "The destination is disabled or deleted: PATCH it with `enabled: true`."
+        held = "The destination is disabled, deleted, or can't be used: GET it, and PATCH it with `enabled: true`."
     elif state == WAITING:
         held = "Another action of its rule comes first."
     if state == DEAD and error is None:

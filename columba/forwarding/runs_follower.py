@@ -14,18 +14,20 @@ from columba.core import events, ids, model
 from columba.core.ids import Ids
 from columba.core.inbound import RECORDED, Heard
 from columba.core.lanes import Lanes
-from columba.core.model import ACTION_DONE, Event, Message
+from columba.core.model import ACTION_DONE, FORWARD_DEAD, Event, Message
 from columba.forwarding.conditions import Facts, said_of
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_index import RuleSet
 from columba.forwarding.runs import (
-    DELIVERED,
+    DEAD,
+    NO_DESTINATION,
     SQL,
     Places,
     Planned,
     Run,
     about,
     context_of,
+    error_view,
     look_later,
     plan_runs,
     tagged,
@@ -143,9 +145,19 @@ def write(
             message.extra = tagged(message, planned.tags)
             tags += [(message.id, message.account_id, message.mode, tag) for tag in planned.tags]
             bodies.append((message.id, model.extra_text(message.extra)))
-        for run in planned.done:
-            data = {"action": about(run.id, run.rule_id, run.kind, DELIVERED)}
-            event = Event(new_id(), message.account_id, message.mode, ACTION_DONE, message.id, now, data, message)
+        for run, state in planned.done:
+            if state == DEAD:
+                kind, error = FORWARD_DEAD, error_view(NO_DESTINATION)
+                more = {
+                    "attempts": 0,
+                    "error": error,
+                    "destination": ids.show("dst", run.lane),
+                    "next_attempt_at": None,
+                }
+                data = {"forward": about(run.id, run.rule_id, run.kind, state, **more)}
+            else:
+                kind, data = ACTION_DONE, {"action": about(run.id, run.rule_id, run.kind, state)}
+            event = Event(new_id(), message.account_id, message.mode, kind, message.id, now, data, message)
             planned.events[event.id] = event
             made.append(events.row(event))
     return (

@@ -9,7 +9,8 @@ Fails by waiting: while the store can't be written, outcomes stay in memory (bou
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ SCHEDULE = (5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)  # seconds after each 
 MOST_RETRY_AFTER_S = 86_400
 SLOW_S = 60.0  # at least, after a timeout or 429
 OUR_FAULT_S = 1.0
+ELSEWHERE_S, MOST_ELSEWHERE = 0.5, 500
 STALE_S = 5.0  # after which a job in memory is read again
 
 log = structlog.get_logger()
@@ -123,14 +125,18 @@ class Forwarding:
     # What the lanes ask
 
     def lanes(self) -> Mapping[int, Spec]:
-        if self._specs[0] is not self._destinations.all:
+        known, specs = self._specs
+        if known is not self._destinations.all:
             specs = {
                 each.id: Spec(each.spec.rate, each.spec.concurrency, serial=each.spec.ordered)
                 for each in self._destinations.all.values()
-                if each.enabled
+                if is_open(each)
             }
             self._specs = (self._destinations.all, specs)
-        return self._specs[1]
+            for an_id in specs:
+                if self._destinations.all[an_id] is not known.get(an_id):
+                    self._changed(an_id)
+        return specs
 
     def opened(self, lane: Lane) -> None:
         self._lines[lane.id] = Line(lane)
@@ -138,7 +144,7 @@ class Forwarding:
     def closed(self, lane: Lane) -> None:
         self._lines.pop(lane.id, None)
 
-    def changed(self, destination_id: int) -> None:
+    def _changed(self, destination_id: int) -> None:
         """Another URL, or enabled again: what was learned of the destination holds no more."""
         line = self._lines.get(destination_id)
         if line is not None:
@@ -163,14 +169,14 @@ class Forwarding:
 
     def dispatch(self, lane: Lane, jobs: list[Run]) -> None:
         destination = self._destinations.all.get(lane.id)
-        if destination is None or not destination.enabled:
+        if destination is None or not is_open(destination):
             self._forget(lane, jobs)
             return
         stale = self._loop.time() - STALE_S
         if self._redacted or jobs[0].read_at < stale:
             old = [job for job in jobs if job.read_at < stale or job.message.id in self._redacted]
             if old and self.lanes_of is not None:
-                self.lanes_of.spawn(self._renew(lane, old))
+                self._spawn(self._renew(lane, old))
                 there = {job.id for job in old}
                 jobs = [job for job in jobs if job.id not in there]
         line = self._lines[lane.id]
@@ -229,11 +235,32 @@ class Forwarding:
             elif not circuit.open_for and circuit.note(ok):
                 lane.limit = 1
                 lane.pause(circuit.open_for)
+                self._spawn(self._go_elsewhere(line))
         lane.landed()
-        line.ended.append(self._ended(destination, job, outcome))
-        if not line.settling and self.lanes_of is not None:
+        self._end(line, [self._ended(destination, job, outcome)])
+
+    async def _go_elsewhere(self, line: Line) -> None:
+        """While the circuit is open, what has another destination goes there; the first stays, to ask with."""
+        lane = line.lane
+        while line.circuit.open_for and not lane.gone:
+            rows = []
+            with contextlib.suppress(StoreUnavailable):
+                rows = await self._store.read(SQL["chained_runs"], lane=lane.id, most=MOST_ELSEWHERE)
+            waiting = [run_of(row, self._loop.time()) for row in rows[1:]]
+            free = lane.seize(run.id for run in waiting)
+            outcome = Outcome(self._clock(), "unavailable: The destination is down at the moment.", counts=False)
+            self._end(line, [Ended(run, outcome, FAILED) for run in waiting if run.id in free])
+            await asyncio.sleep(0 if len(rows) == MOST_ELSEWHERE else ELSEWHERE_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self.lanes_of is not None
+        self.lanes_of.spawn(work)
+
+    def _end(self, line: Line, ended: Sequence[Ended]) -> None:
+        line.ended += ended
+        if ended and not line.settling:
             line.settling = True
-            self.lanes_of.spawn(self._settle_all(line))
+            self._spawn(self._settle_all(line))
 
     # Back
 
@@ -279,6 +306,11 @@ class Forwarding:
         if done.made and self.lanes_of is not None:
             for job in done.made:
                 self.lanes_of.offer(job.lane, [job])
+
+
+def is_open(destination: Destination) -> bool:
+    """Can anything go there? What waits for one that is off, or whose secrets can't be read, goes on waiting."""
+    return destination.enabled and destination.problem is None
 
 
 def shown(destination_id: int) -> str:

@@ -26,12 +26,13 @@ from columba.forwarding.runs import (
     STATUSES,
     Run,
     about,
+    error_view,
     row_of,
 )
-from columba.forwarding.telling import explain
 from columba.store import Row, Step, plan
 
 FROM_ANSWER = 1_000  # from here on `k` counts replies that answers ask for
+MOST_VALUE = 10_000  # characters of a value that is kept with a message
 MOST_KEPT = 20_000  # characters of a request's body and of an answer
 
 _encode = msgspec.json.Encoder().encode
@@ -123,8 +124,9 @@ async def settle(
             )
         )  # fmt: skip
         if outcome.saved:
-            saved = {name: value for name, value in outcome.saved.items() if name}
-            values += [(fence, message.id, name, json.dumps(value)) for name, value in saved.items()]
+            texts = {name: json.dumps(value) for name, value in outcome.saved.items()}
+            saved = {name: value for name, value in outcome.saved.items() if len(texts[name]) <= MOST_VALUE}
+            values += [(fence, message.id, name, texts[name]) for name in saved]
             message.extra = msgspec.structs.replace(message.extra, metadata={**(message.extra.metadata or {}), **saved})
         if outcome.reply and state == DELIVERED:
             settled.made.append(_reply(run, outcome.reply, new_id))
@@ -197,13 +199,6 @@ def _event(
     data = {name: about(run.id, run.rule_id, run.kind, state, **more)}
     message = run.message
     return Event(new_id(), message.account_id, message.mode, kind, message.id, now, data, message)
-
-
-def error_view(error: str | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    code, _, detail = explain(error).partition(": ")
-    return {"code": code, "detail": detail}
 
 
 def _reply(run: Run, text: str, new_id: Ids) -> Run:

@@ -25,9 +25,8 @@ from columba.forwarding.rule import ALL, FIRST_SUCCESS, KINDS, Move, Rule, templ
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_index import Match
 from columba.forwarding.rules_shapes import Action
-from columba.forwarding.runs import SQL, context_of
+from columba.forwarding.runs import SQL, context_of, error_view
 from columba.forwarding.runs_follower import read_facts
-from columba.forwarding.runs_settling import error_view
 from columba.forwarding.runs_shapes import ForwardError
 from columba.keys import Key
 from columba.store import Store

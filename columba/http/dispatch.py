@@ -98,6 +98,7 @@ class _Hooks(NamedTuple):
     idempotency: Idempotency | None
     limit: Limit | None
     context: Any
+    lesser: Mapping[str, str]
 
 
 class _Request(NamedTuple):
@@ -117,13 +118,15 @@ def build(
     clock: Callable[[], float],
     idempotency: Idempotency | None = None,
     limit: Limit | None = None,
+    lesser: Mapping[str, str] | None = None,
     observe: Observe | None = None,
     context: Any = None,
     raw_routes: Mapping[tuple[str, str], ASGIApp] | None = None,
     raw_prefixes: Mapping[str, ASGIApp] | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """All that is declared as one ASGI app. `context` is what handlers find in their Call, `clock` is in seconds."""
+    """All that is declared as one ASGI app. `context` is what handlers find in their Call, `clock` is in seconds, `lesser`
+    says which scope lets in too where another one is asked for."""
     endpoints = list(endpoints)
     raw = dict(raw_routes or {})
     prefixes = tuple((raw_prefixes or {}).items())
@@ -132,7 +135,7 @@ def build(
             raw.setdefault(("HEAD", path), raw[method, path])
     if unserved := [f"{e.method} {e.path}" for e in endpoints if not e.handler and (e.method, e.path) not in raw]:
         raise ValueError(f"described, but neither handled nor a raw route: {', '.join(unserved)}")
-    hooks = _Hooks(authenticate, idempotency, limit, context)
+    hooks = _Hooks(authenticate, idempotency, limit, context, lesser or {})
     tree = Routes((endpoint for endpoint in endpoints if endpoint.handler), elsewhere=raw)
     rest = Router(routes, default=_nothing_here, redirect_slashes=False)
 
@@ -230,7 +233,8 @@ def _admit(endpoint: Endpoint, caller: Caller, hooks: _Hooks, request: _Request)
         if allowance is not None:
             request.more.extend(allowance.headers)
             allowance.check()
-    if endpoint.scope is not None and endpoint.scope not in caller.scopes:
+    scope = endpoint.scope
+    if scope is not None and scope not in caller.scopes and hooks.lesser.get(scope) not in caller.scopes:
         raise Refusal("forbidden", f"The key lacks the scope {endpoint.scope}.")
 
 

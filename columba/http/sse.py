@@ -44,7 +44,7 @@ class EventStream:
         heartbeat: float = HEARTBEAT,
         patience: float = PATIENCE,
     ) -> None:
-        self._events = events
+        self.events = events
         self._stopping = stopping
         self._heartbeat = heartbeat
         self._patience = patience
@@ -53,7 +53,7 @@ class EventStream:
         """The stream as an ASGI app."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if scope["method"] == "HEAD":
-            await self._events.aclose()
+            await self.events.aclose()
             await send({"type": "http.response.body"})
             return
         pump = asyncio.create_task(self._pump(send))
@@ -69,7 +69,7 @@ class EventStream:
             for task in ends:
                 task.cancel()
             outcomes = await asyncio.gather(*ends, return_exceptions=True)
-            await self._events.aclose()
+            await self.events.aclose()
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not isinstance(outcome, TimeoutError):
                 _log.error("stream_failed", path=scope["path"], exception=trace(outcome))
@@ -77,7 +77,7 @@ class EventStream:
             await send({"type": "http.response.body"})
 
     async def _pump(self, send: Send) -> None:
-        async for event in self._events:
+        async for event in self.events:
             await self._put(send, frame(event))
 
     async def _beat(self, send: Send) -> None:

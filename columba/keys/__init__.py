@@ -28,6 +28,7 @@ NEVER: Final = (1 << 63) - 1  # ms
 SCOPES: Mapping[str, str] = {
     "messages:write": "Send, cancel and redact messages; simulate inbound texts in the sandbox.",
     "messages:read": "Read messages, events and the live stream.",
+    "messages:metadata": "Read messages, events and the live stream without what messages say: text, media, metadata.",
     "templates:write": "Create, change and delete message templates; without `templates:approve` as drafts.",
     "templates:read": "Read and preview message templates.",
     "templates:approve": "Approve message templates for sending, and withdraw them.",
@@ -65,6 +66,8 @@ SCOPES: Mapping[str, str] = {
     "alerts:read": "Read alerts, what goes wrong and what was told.",
 }
 ALL_SCOPES = frozenset(SCOPES)
+# What lets in too where a scope is asked for, to see less of it: that is seen to by `columba.privacy.watch`.
+LESSER: Mapping[str, str] = {"messages:read": "messages:metadata"}
 
 
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,7 +124,7 @@ def expand(scopes: Sequence[str]) -> frozenset[str]:
     found: set[str] = set()
     for scope in scopes:
         family = {each for each in SCOPES if scope.endswith(":*") and each.startswith(scope[:-1])}
-        found |= family or {scope}
+        found |= family - {*LESSER.values()} or {scope}
     return frozenset(found)
 
 

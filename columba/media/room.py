@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -174,6 +175,21 @@ class Media:
         """What a message's word stands for, for those who send it on; None for a URL."""
         an_id = id_in(word)
         return None if an_id is None else await self.read(await self.find(account_id, mode, an_id))
+
+    async def of_link(self, url: str, patience_s: float) -> Found | None:
+        """What a link of ours leads to, once it is fetched; None for another URL, or a link that isn't good."""
+        path, _, query = url.removeprefix(f"{self.links.base}/media/").partition("?")
+        if path == url:
+            return None
+        asked = dict(parse_qsl(query))
+        an_id = self.links.check(path.partition("/")[0], asked.get("expires", ""), asked.get("sig", ""))
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while an_id and (medium := await self.by_link(an_id)) is not None:
+            if medium.state == FETCHING and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.1)
+                continue
+            return await self.read(medium)
+        return None
 
     async def list(
         self, account_id: int, mode: int, before: int, most: int, message_id: int | None = None, origin: int = -1

@@ -15,6 +15,7 @@ from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, decode_cursor, page
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
+from columba.policies import Policies, Policy
 from columba.privacy import shapes
 from columba.privacy.holding import Person
 from columba.privacy.jobs import Job, Jobs, view
@@ -42,7 +43,13 @@ holds it; all of it is at `url`, one thing a line.
 _encode = msgspec.json.Encoder().encode
 
 
-def endpoints(jobs: Jobs, store: Store, country: Callable[[int], str | None]) -> list[Endpoint]:
+def endpoints(
+    jobs: Jobs,
+    store: Store,
+    country: Callable[[int], str | None],
+    policies: Policies,
+    rules: Policy[shapes.Retention, Any],
+) -> list[Endpoint]:
     """The endpoints under /v1/privacy. `country` gives an account's default country."""
 
     def person_of(call: Call[Any, Any], number: str) -> Person:
@@ -127,7 +134,33 @@ def endpoints(jobs: Jobs, store: Store, country: Callable[[int], str | None]) ->
             headers={"content-disposition": f'attachment; filename="{call.path["id"]}.ndjson"'},
         )  # fmt: skip
 
-    return [export_person, erase_person, list_privacy_jobs, get_privacy_job, download_export]
+    @endpoint(
+        "GET", "/v1/privacy/retention", answer=shapes.Retention, scope="privacy:read", tag=TAG,
+        summary="Read how long what is kept",
+    )  # fmt: skip
+    async def get_retention(call: Call[None, None]) -> shapes.Retention:
+        return rules.document(call.caller.account_id, call.caller.mode)
+
+    @endpoint(
+        "PUT", "/v1/privacy/retention", body=shapes.Retention, answer=shapes.Retention, scope="privacy:write", tag=TAG,
+        summary="Replace how long what is kept",
+        example={"bodies": {"otp": 1, "marketing": 30}, "media": {"marketing": 30}, "numbers": {"marketing": 365}},
+    )  # fmt: skip
+    async def set_retention(call: Call[shapes.Retention, None]) -> shapes.Retention:
+        """What is older goes for good, beginning within a minute. The messages themselves stay, with what became of
+        them; those that have not ended yet are spared until they have."""
+        await policies.set(rules, call.caller.account_id, call.caller.mode, call.body)
+        return call.body
+
+    return [
+        get_retention,
+        set_retention,
+        export_person,
+        erase_person,
+        list_privacy_jobs,
+        get_privacy_job,
+        download_export,
+    ]
 
 
 class _Lines(StreamingResponse):

@@ -51,10 +51,11 @@ class People:
                 after = rows[-1][0]
                 wanted = [(row[0],) for row in rows]
                 parts = _by_id(await self._store.read(SQL["parts_of"], wanted))
-                told = _by_id(await self._store.read(SQL["events_of"], wanted))
-                delivered = _by_id(await self._store.read(SQL["deliveries_of"], wanted))
+                told = await self._store.read(SQL["events_of"], wanted)
+                delivered = _by_id(await self._store.read(SQL["deliveries_of"], [(row[1],) for row in told]))
+                events = _by_id(told)
                 for row in rows:
-                    yield _shown(model.message_of(row), parts, told, delivered)
+                    yield _shown(model.message_of(row), parts, events, delivered)
 
     async def _page(self, name: str, person: Person, after: int) -> list[Row]:
         return await self._store.read(
@@ -103,10 +104,11 @@ class People:
         results = await self._store.commit(
             plan(
                 Step(SQL["erase_messages"], rows),
+                Step(SQL["events_to_erase"], rows, given=0),
+                Step(SQL["erase_attempts"], feed=1),
+                Step(SQL["erase_deliveries"], feed=1),
+                Step(SQL["erase_events"], feed=1),
                 *(step._replace(given=0) for step in hanging),
-                Step(SQL["erase_attempts_of"], rows, given=0),
-                Step(SQL["erase_deliveries_of"], rows, given=0),
-                Step(SQL["erase_events_of"], rows, given=0),
                 Step(SQL["erase_bodies"], rows, given=0),
                 Step(SQL["erase_tags"], tags, given=0),
                 Step(SQL["erase_parts"], rows, given=0),
@@ -206,7 +208,8 @@ def _shown(
             "at": rfc3339(at),
             "answer_status": answer_status,
         }
-        for _, endpoint_id, event_id, state, at, answer_status in delivered.get(message.id, ())
+        for _, an_event, *_ in told.get(message.id, ())
+        for event_id, endpoint_id, state, at, answer_status in delivered.get(an_event, ())
     ]
     return shown
 

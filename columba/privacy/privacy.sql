@@ -1,15 +1,11 @@
--- A person's messages: those sent to the number, and those that came from it.
+-- A person's messages: those sent to the number, and those that came from it. The sums keep the planner from the index of
+-- the whole account.
 -- name: messages_to
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
 from messages m join bodies b on b.message_id = m.id
 where m.to_addr = :number and m.id > :after and m.direction = 0
--- only sqlite
-  and +m.account_id = :account_id and +m.mode = :mode
--- end
--- only postgres
-  and m.account_id = :account_id and m.mode = :mode
--- end
+  and m.account_id + 0 = :account_id and m.mode + 0 = :mode
 order by m.id limit :most
 
 -- name: messages_from
@@ -17,12 +13,7 @@ select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.fr
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
 from messages m join bodies b on b.message_id = m.id
 where m.from_addr = :number and m.id > :after and m.direction = 1
--- only sqlite
-  and +m.account_id = :account_id and +m.mode = :mode
--- end
--- only postgres
-  and m.account_id = :account_id and m.mode = :mode
--- end
+  and m.account_id + 0 = :account_id and m.mode + 0 = :mode
 order by m.id limit :most
 
 -- name: parts_of
@@ -37,8 +28,8 @@ select e.subject, e.id, e.type, e.at from {rows} r join events e on e.subject = 
 
 -- name: deliveries_of
 -- rows: id int
-select e.subject, d.endpoint_id, d.event_id, d.status, d.updated_at, d.answer_status
-from {rows} r join events e on e.subject = r.id join deliveries d on d.event_id = e.id order by d.event_id
+select d.event_id, d.endpoint_id, d.status, d.updated_at, d.answer_status
+from {rows} r join deliveries d on d.event_id = r.id order by d.event_id
 
 -- Only what has left: what may be on its way to the wire at this moment has to be waited for.
 -- name: erase_messages
@@ -71,19 +62,10 @@ delete from fragments where (sender, account_id, mode) in (select sender, accoun
 -- rows: pattern text
 delete from smpp_parts where exists (select 1 from {rows} r where smpp_parts.asked like r.pattern)
 
--- The events of things, their deliveries and attempts.
--- name: erase_attempts_of
+-- name: events_to_erase
 -- rows: id int
-delete from attempts where (endpoint_id, event_id) in (
-  select d.endpoint_id, d.event_id from {rows} r join events e on e.subject = r.id join deliveries d on d.event_id = e.id)
-
--- name: erase_deliveries_of
--- rows: id int
-delete from deliveries where event_id in (select e.id from {rows} r join events e on e.subject = r.id)
-
--- name: erase_events_of
--- rows: id int
-delete from events where subject in (select id from {rows} r)
+-- gives: id
+select e.id from {rows} r join events e on e.subject = r.id
 
 -- name: erase_attempts
 -- rows: id int
@@ -209,3 +191,46 @@ delete from consent_import_refusals where (import_id, n) in (
 
 -- name: still_stopping
 select count(*) as n from stopping where account_id = :account_id and mode = :mode and hash = :hash
+
+-- Retention.
+-- name: swept
+select class, what, upto from privacy_swept where account_id = :account_id and mode = :mode
+
+-- name: aged
+select m.id, m.direction, m.status, m.to_addr, m.from_addr, b.extra from messages m join bodies b on b.message_id = m.id
+where m.account_id = :account_id and m.mode = :mode and m.id > :after and m.id < :before and m.class = :class
+order by m.id limit :most
+
+-- name: aged_left
+select m.id, m.direction, m.status, m.to_addr, m.from_addr, b.extra
+from privacy_left l join messages m on m.id = l.message_id join bodies b on b.message_id = m.id
+where l.account_id = :account_id and l.mode = :mode and l.class = :class and l.what = :what and m.status >= 30
+order by m.id limit :most
+
+-- name: set_swept
+-- rows: account_id int, mode int, class int, what text, upto int
+insert into privacy_swept (account_id, mode, class, what, upto) select account_id, mode, class, what, upto from {rows} r
+where true
+on conflict (account_id, mode, class, what) do update set upto = excluded.upto where privacy_swept.upto < excluded.upto
+
+-- name: leave
+-- rows: account_id int, mode int, class int, what text, message_id int
+insert into privacy_left (account_id, mode, class, what, message_id)
+select account_id, mode, class, what, message_id from {rows} r where true on conflict do nothing
+
+-- name: unleave
+-- rows: account_id int, mode int, class int, what text, message_id int
+delete from privacy_left where (account_id, mode, class, what, message_id) in (
+  select account_id, mode, class, what, message_id from {rows} r)
+
+-- name: age_bodies
+-- rows: id int, extra text
+update bodies set text = null, extra = r.extra from {rows} r where bodies.message_id = r.id
+
+-- name: age_extra
+-- rows: id int, extra text
+update bodies set extra = r.extra from {rows} r where bodies.message_id = r.id
+
+-- name: age_numbers
+-- rows: id int, to_addr text, from_addr text
+update messages set to_addr = r.to_addr, from_addr = r.from_addr from {rows} r where messages.id = r.id

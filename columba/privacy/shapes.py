@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from columba.http.paging import Paging
-from columba.http.times import Timestamp
+from columba.http.times import Moment, Timestamp
 
 Number = Annotated[
     str,
@@ -56,3 +56,82 @@ class Jobs(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     number: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class AuditEntry(msgspec.Struct, kw_only=True):
+    """One request that changed something, or was shown what is personal.
+
+    n: its place in the account's chain, over both of its modes
+    key: the key that asked
+    about: the ids that its path named
+    answered: the HTTP status
+    hash: of this entry and the one before
+    """
+
+    n: int
+    at: Timestamp
+    key: str
+    address: str
+    action: str
+    method: str
+    about: dict[str, str]
+    answered: int
+    request_id: str
+    hash: str
+
+
+class AuditList(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which entries.
+
+    key: those of one key
+    action: those of one action, such as `erase_person`
+    about: those that name this id
+    since: at or after this time
+    until: before this time
+    """
+
+    key: Annotated[str, Meta(max_length=32, pattern="^key_[0-9a-z]*$")] | None = None
+    action: Annotated[str, Meta(max_length=64, pattern="^[a-z_]*$")] | None = None
+    about: Annotated[str, Meta(max_length=80, pattern="^[A-Za-z0-9_-]*$")] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class Verified(msgspec.Struct):
+    """What going through the chain came to.
+
+    entries: how many there are, over both modes
+    head: the hash of the newest, to be noted elsewhere
+    intact: whether each is as it was written, and none is missing
+    broken_at: the first that is not
+    """
+
+    entries: int
+    head: str
+    intact: bool
+    broken_at: int | None
+    why: str
+
+
+Days = Annotated[int, Meta(ge=1, le=3_650)] | None
+
+
+class ByClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Days by class of message; null keeps for good. What people send in is transactional."""
+
+    otp: Days = None
+    transactional: Days = None
+    marketing: Days = None
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long what is kept of messages, counted from when they were accepted or came in.
+
+    bodies: the text and the metadata
+    media: pictures and files that no other message uses
+    numbers: the person's number; what is left of it is its country and two digits
+    """
+
+    bodies: ByClass = ByClass()
+    media: ByClass = ByClass()
+    numbers: ByClass = ByClass()

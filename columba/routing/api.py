@@ -74,10 +74,10 @@ def endpoints(
         _live(call)
         return carriers.configured[carrier.id]
 
-    async def change(call: Call[Any, Any], wanted: Callable[[Configured], Wanted]) -> CarrierView:
+    async def change(call: Call[Any, Any], wanted: Callable[[Configured], Wanted], anew: bool = False) -> CarrierView:
         for _ in range(TRIES):
             was = await find_own(call)
-            if await carriers.change(was, wanted(was)):
+            if await carriers.change(was, wanted(was), anew):
                 return await view(call, await find(call))
         raise Refusal("conflict", "It is being changed by others at this moment.")
 
@@ -219,6 +219,14 @@ def endpoints(
         return await change(call, lambda was: _enabled(was)._replace(state="on"))
 
     @endpoint(
+        "POST", "/v1/carriers/{id}/rebind", answer=CarrierView, scope="carriers:write", tag="Carriers",
+        summary="Open a carrier's sessions anew", refusals=("wrong_mode", "conflict"),
+    )  # fmt: skip
+    async def rebind_carrier(call: Call[None, None]) -> CarrierView:
+        """Its sessions are closed, each once what is on the wire has been answered, and opened anew. What waits is kept."""
+        return await change(call, _enabled, anew=True)
+
+    @endpoint(
         "POST", "/v1/carriers/{id}/test", answer=Trial, scope="carriers:write", tag="Carriers",
         summary="Try a carrier out", refusals=("conflict",),
     )  # fmt: skip
@@ -245,6 +253,7 @@ def endpoints(
         delete_carrier,
         pause_carrier,
         resume_carrier,
+        rebind_carrier,
         test_carrier,
     ]
 

@@ -171,11 +171,11 @@ class Carriers:
             await self._commit(Step(SQL["insert_carrier"], [row]))
         return self.all[an_id]
 
-    async def change(self, was: Configured, wanted: Wanted) -> bool:
-        """Make it so; False when it was changed since it was read."""
+    async def change(self, was: Configured, wanted: Wanted, anew: bool = False) -> bool:
+        """Make it so, with new sessions where needed or `anew`; False when it was changed since it was read."""
         carrier = was.carrier
         given = wanted.given
-        anew = (given is not None and given != was.given) or wanted.on_unknown != carrier.on_unknown
+        anew = anew or (given is not None and given != was.given) or wanted.on_unknown != carrier.on_unknown
         stored = was.stored if given is None else self._sealed(wanted.config, given)
         lanes = max(carrier.most_lanes, _lanes(kinds().get(carrier.kind), wanted.config, wanted.lanes))
         row = (

@@ -29,6 +29,7 @@ from columba.store import Row, Step, Store, plan
 CORE = events.SQL
 MOST: Final = 1_000  # messages that are moved at once
 MOST_A_STEP: Final = 50_000
+LOOK_MS: Final = 60_000  # when a message that may have a second route is looked at, if no receipt says so before
 NEVER: Final = (1 << 62) - 1
 
 log = structlog.get_logger()
@@ -97,7 +98,7 @@ class Failover:
         failover = rule.spec.failover
         if "no_receipt" in failover.on and failover.after is not None and message.klass != status.OTP:
             return min(self._clock() + failover.after * 1000, message.expires_at)
-        return message.expires_at
+        return min(self._clock() + LOOK_MS, message.expires_at)
 
     async def elsewhere(self, carrier_id: int, stranded: Sequence[Stranded]) -> Mapping[int, Move]:
         messages = [each.message for each in stranded]

@@ -5,7 +5,7 @@ it is tried with. Each process counts what it sees; where there are several, the
 the store. `standing` is from memory alone. Fails with StoreUnavailable in `step`; the standings stay as they were.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,10 +23,24 @@ DOWN_MS: Final = 1_500  # for so long a session may be away before its carrier c
 STALLED_MS: Final = 3_000  # for so long parts may be on the wire without any answer
 SUBMITS_FADE_MS: Final = 20_000  # half of them
 RECEIPTS_FADE_MS: Final = 300_000
+STREAK: Final = 10.0  # refusals in a row, and none taken, that are enough
 SUBMITS_TRUST: Final = 4.0  # taken parts that every carrier has to its credit
 RECEIPTS_TRUST: Final = 20.0
 PROBE_MS: Final = 1_000
 HEARD_MS: Final = 6_000  # what another process wrote counts for so long
+
+
+class Seen(NamedTuple):
+    """What one process has seen of a carrier. Of its sessions there, how many are open; whether those say nothing."""
+
+    taken: float
+    refused: float
+    delivered: float
+    undelivered: float
+    streak: float
+    sessions: float
+    open: float
+    stalled: float
 
 
 class Tally:
@@ -42,6 +56,7 @@ class Tally:
         "refused",
         "sessions",
         "stalled",
+        "streak",
         "taken",
         "undelivered",
     )
@@ -49,10 +64,18 @@ class Tally:
     def __init__(self, at: int) -> None:
         self.at = at
         self.taken = self.refused = self.delivered = self.undelivered = 0.0
+        self.streak = 0.0  # parts that it refused since it last took one
         self.sessions = self.open = 0
         self.stalled = False
         self.answers = 0  # since the last step
-        self.away_since = self.quiet_since = 0
+        self.away_since, self.quiet_since = 0, at
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(
+            self.taken, self.refused, self.delivered, self.undelivered, self.streak, self.sessions, self.open,
+            float(self.stalled),
+        )  # fmt: skip
 
     def fade(self, now: int) -> None:
         passed, self.at = now - self.at, now
@@ -60,6 +83,7 @@ class Tally:
             share = 0.5 ** (passed / SUBMITS_FADE_MS)
             self.taken *= share
             self.refused *= share
+            self.streak *= share
             share = 0.5 ** (passed / RECEIPTS_FADE_MS)
             self.delivered *= share
             self.undelivered *= share
@@ -90,7 +114,7 @@ class Healths:
         self._sending = sending
         self._tallies: dict[int, Tally] = {}
         self._probed: dict[int, int] = {}
-        self._written: dict[int, tuple[object, ...]] = {}
+        self._written: dict[int, Seen] = {}
 
     # What is seen
 
@@ -99,6 +123,7 @@ class Healths:
         tally = self._tally(carrier_id)
         tally.taken += taken
         tally.refused += refused
+        tally.streak = 0.0 if taken else tally.streak + refused
         tally.answers += heard
 
     def receipts(self, carrier_id: int, delivered: int, undelivered: int) -> None:
@@ -134,17 +159,13 @@ class Healths:
         lanes = self._sending.lanes_of
         owned = [] if lanes is None else [lane for lane in lanes.owned.values() if lane.kind is self._sending]
         self._look(owned, now)
-        others: dict[int, list[tuple[float, ...]]] = {}
+        seen = {an_id: [tally.seen] for an_id, tally in self._tallies.items()}
         if lanes is not None and len(lanes.peers) > 1:
             await self._write(lanes.token, now)
             for row in await self._store.read(SQL["healths"], token=lanes.token, since=now - HEARD_MS):
-                others.setdefault(row[0], []).append(tuple(map(float, row[1:])))
+                seen.setdefault(row[0], []).append(Seen(*map(float, row[1:])))
         carriers = self._carriers()
-        self.all = {
-            an_id: _health(self._tallies.get(an_id), others.get(an_id, ()), now)
-            for an_id in self._tallies.keys() | others.keys()
-            if an_id in carriers
-        }
+        self.all = {an_id: _health(those) for an_id, those in seen.items() if an_id in carriers}
         for an_id in self._tallies.keys() - carriers.keys():
             del self._tallies[an_id]
 
@@ -173,10 +194,7 @@ class Healths:
     async def _write(self, token: str, now: int) -> None:
         rows = []
         for an_id, tally in self._tallies.items():
-            row = (
-                round(tally.taken, 1), round(tally.refused, 1), round(tally.delivered, 1), round(tally.undelivered, 1),
-                tally.sessions, tally.open, int(tally.stalled),
-            )  # fmt: skip
+            row = Seen(*(round(each, 1) for each in tally.seen))
             if tally.sessions or self._written.get(an_id) != row:
                 rows.append((an_id, token, *row, now))
                 self._written[an_id] = row
@@ -188,23 +206,22 @@ class Healths:
         await self._store.commit(plan(Step(SQL["sweep_healths"], [(self._clock() - 60_000,)])))
 
 
-def _health(own: Tally | None, others: Iterable[tuple[float, ...]], now: int) -> Health:
-    rows = list(others)
-    if own is not None:
-        rows.append(
-            (own.taken, own.refused, own.delivered, own.undelivered, own.sessions, own.open, float(own.stalled))
-        )
-    taken, refused, delivered, undelivered, sessions, is_open, stalled = map(sum, zip(*rows, strict=True))
+def _health(seen: Sequence[Seen]) -> Health:
+    taken, refused, delivered, undelivered, streak, sessions, is_open, _ = map(sum, zip(*seen, strict=True))
     submits = (taken + SUBMITS_TRUST) / (taken + refused + SUBMITS_TRUST)
+    if streak >= STREAK:
+        submits = min(submits, DEAD / 2)
     told = (delivered + RECEIPTS_TRUST) / (delivered + undelivered + RECEIPTS_TRUST)
     if sessions and not is_open:
         standing, why = 0.0, "None of its sessions is open."
-    elif sessions and stalled >= 1:
+    elif sessions and all(each.stalled for each in seen if each.sessions):
         standing, why = 0.0, f"It has answered nothing for {STALLED_MS // 1000} seconds."
     else:
         standing = submits * told
         why = ""
-        if submits < 0.9:
+        if streak >= STREAK:
+            why = f"It has refused the last {streak:.0f} parts, for reasons of its own."
+        elif submits < 0.9:
             why = f"It lately refused {1 - taken / (taken + refused):.0%} of what it was given, for reasons of its own."
         elif told < 0.9:
             why = f"Of its receipts, {1 - delivered / (delivered + undelivered):.0%} lately said that nothing came."

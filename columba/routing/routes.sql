@@ -32,16 +32,18 @@ returning id
 
 -- What processes see of carriers.
 -- name: write_healths
--- rows: carrier_id int, token text, taken float, refused float, delivered float, undelivered float, sessions int, open int
--- rows: stalled int, at int
-insert into carrier_health (carrier_id, token, taken, refused, delivered, undelivered, sessions, open, stalled, at)
-select carrier_id, token, taken, refused, delivered, undelivered, sessions, open, stalled, at from {rows} r where true
+-- rows: carrier_id int, token text, taken float, refused float, delivered float, undelivered float, streak float
+-- rows: sessions float, open float, stalled float, at int
+insert into carrier_health (carrier_id, token, taken, refused, delivered, undelivered, streak, sessions, open,
+  stalled, at)
+select carrier_id, token, taken, refused, delivered, undelivered, streak, sessions, open, stalled, at from {rows} r where true
 on conflict (carrier_id, token) do update set taken = excluded.taken, refused = excluded.refused,
-  delivered = excluded.delivered, undelivered = excluded.undelivered, sessions = excluded.sessions,
-  open = excluded.open, stalled = excluded.stalled, at = excluded.at
+  delivered = excluded.delivered, undelivered = excluded.undelivered, streak = excluded.streak,
+  sessions = excluded.sessions, open = excluded.open, stalled = excluded.stalled, at = excluded.at
 
 -- name: healths
-select carrier_id, taken, refused, delivered, undelivered, sessions, open, stalled from carrier_health
+select carrier_id, taken, refused, delivered, undelivered, streak, sessions, open, stalled
+from carrier_health
 where token <> :token and at >= :since
 
 -- name: sweep_healths
@@ -86,7 +88,7 @@ order by p.message_id, p.n
 
 -- name: cost_so_far
 -- rows: id int
-select c.message_id, sum(c.price) from {rows} r join costs c on c.message_id = r.id group by c.message_id
+select c.message_id, cast(sum(c.price) as bigint) from {rows} r join costs c on c.message_id = r.id group by c.message_id
 
 -- Whoever deletes the row decides.
 -- name: take_seconds

@@ -18,7 +18,7 @@ from columba.core import events, ids, model, status
 from columba.core.ids import Ids
 from columba.core.model import MESSAGE_REROUTED, Event, Message, message_of
 from columba.core.sending import Sending
-from columba.routing.failover import Failover
+from columba.routing.failover import LOOK_MS, Failover
 from columba.routing.health import SQL, Healths
 from columba.routing.router import Router, Taken
 from columba.routing.rules import Failover as Asked
@@ -160,7 +160,8 @@ class SecondRoutes:
             elif message.expires_at <= now:
                 drop.append(message.id)
             elif due[message.id] <= now:
-                later.append((message.id, message.expires_at))
+                age = now - ids.time_of(message.id)
+                later.append((message.id, min(now + max(LOOK_MS, age // 4), message.expires_at)))
         ways = {each.message.id: each.taken for each in going}
         paid = await self._budgets.afford(self._failover.costs([each.message for each in going], ways, spent))
         over += [

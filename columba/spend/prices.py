@@ -167,6 +167,7 @@ def read_csv(text: str, carriers: Mapping[str, int]) -> list[Line]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     errors: list[FieldError] = []
     lines: dict[tuple[int, str, str, int], Line] = {}
+    currencies: set[str] = set()
     try:
         head = [name.strip().lower() for name in next(reader, [])]
         unknown = [name for name in head if name not in COLUMNS]
@@ -185,9 +186,9 @@ def read_csv(text: str, carriers: Mapping[str, int]) -> list[Line]:
                     break
             else:
                 lines[line[:4]] = line
+                currencies.add(line.currency)
     except csv.Error as error:
         errors.append(FieldError(f"csv[{reader.line_num}]", "invalid_value", f"That is no CSV: {error}."))
-    currencies = {line.currency for line in lines.values()}
     if len(currencies) > 1:
         errors.append(FieldError("csv", "invalid_value", f"One table has one currency, not {sorted(currencies)}."))
     if errors:

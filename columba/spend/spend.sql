@@ -120,7 +120,7 @@ update debits set check_at = r.check_at from {rows} r where debits.message_id = 
 -- rows: message_id int
 -- gives: message_id, account_id, mode, day, back
 select d.message_id, d.account_id, d.mode, d.day, d.amount - coalesce(
-  (select sum(c.price) from costs c where c.message_id = d.message_id), 0) as back
+  (select cast(sum(c.price) as bigint) from costs c where c.message_id = d.message_id), 0) as back
 from {rows} r join debits d on d.message_id = r.message_id join messages m on m.id = d.message_id
 where m.status >= 50 {lock d}
 
@@ -148,7 +148,7 @@ on conflict (message_id, hop, n) do nothing
 select hop, n, carrier_id, price, currency from costs where message_id = :id order by hop, n
 
 -- name: spent
-select carrier_id, currency, count(*), sum(price), count(distinct message_id) from costs
+select carrier_id, currency, count(*), cast(sum(price) as bigint), count(distinct message_id) from costs
 where message_id >= :since and message_id < :until and account_id = :account_id and mode = :mode
 group by carrier_id, currency order by 4 desc
 

@@ -33,13 +33,15 @@ _BACKREFERENCE: Final = re.compile(r"\\[1-9]")
 class Pattern:
     """A pattern that is ready to use. `names` are its groups' names."""
 
-    __slots__ = ("_compiled", "_search", "names", "price", "source")
+    __slots__ = ("_compiled", "_named", "_numbers", "_search", "names", "price", "source")
 
     def __init__(self, source: str, compiled: Any) -> None:
         self.source = source
         self._compiled = compiled
         self._search = compiled.search
-        self.names: tuple[str, ...] = tuple(compiled.groupindex)
+        self._named: tuple[tuple[str, int], ...] = tuple(compiled.groupindex.items())
+        self._numbers = range(compiled.groups + 1)
+        self.names = tuple(name for name, _ in self._named)
         self.price: int = 8 + compiled.programsize // 2  # units of work (work.py) for a character, at the worst
 
     @staticmethod
@@ -51,44 +53,52 @@ class Pattern:
 
         A group that took no part is "". None when nothing matches.
         """
-        found = self._search(text if len(text) <= MOST_SEARCHED else text[:MOST_SEARCHED])
+        raw = _raw(text)
+        found = self._search(raw)
         if found is None:
             return None
-        groups = {"0": found[0]}
-        for number, part in enumerate(found.groups(), 1):
-            groups[str(number)] = part if part is not None else ""
-        for name, part in found.groupdict().items():
-            groups[name] = part if part is not None else ""
+        groups = {
+            str(n): raw[start:end].decode() if start >= 0 else ""
+            for n, (start, end) in enumerate(map(found.span, self._numbers))
+        }
+        for name, number in self._named:
+            groups[name] = groups[str(number)]
         return groups
 
     def matches(self, text: str) -> bool:
-        return self._search(text if len(text) <= MOST_SEARCHED else text[:MOST_SEARCHED]) is not None
+        return self._search(_raw(text)) is not None
 
     def replace(self, text: str, replacement: str, most: int) -> str:
         r"""Each match replaced; `\1`, `\g<name>` and `\0` stand for groups. Stops once it has made `most` characters."""
-        out, made, at = [], 0, 0
-        text = text[:MOST_SEARCHED]
-        for found in self._compiled.finditer(text):
-            piece = text[at : found.start()] + self._fill(found, replacement)
+        raw = _raw(text)
+        out: list[bytes] = []
+        made = at = 0
+        for found in self._compiled.finditer(raw):
+            start, end = found.span()
+            piece = raw[at:start] + self._fill(raw, [*map(found.span, self._numbers)], replacement)
             out.append(piece)
             made += len(piece)
-            at = found.end()
+            at = end
             if made > most:
                 break
-        return "".join([*out, text[at:]])
+        return b"".join([*out, raw[at:]]).decode("utf-8", "replace") + text[MOST_SEARCHED:]
 
-    def _fill(self, found: Any, replacement: str) -> str:
+    def _fill(self, raw: bytes, spans: list[tuple[int, int]], replacement: str) -> bytes:
         if "\\" not in replacement:
-            return replacement
+            return replacement.encode("utf-8", "replace")
 
         def part(reference: re.Match[str]) -> str:
             name = reference[1] or reference[2]
-            try:
-                return found[int(name) if name.isdigit() else name] or ""
-            except (IndexError, KeyError):
-                return ""
+            number = int(name) if name.isdecimal() else dict(self._named).get(name, len(spans))
+            start, end = spans[number] if number < len(spans) else (-1, -1)
+            return raw[start:end].decode("utf-8", "replace") if start >= 0 else ""
 
-        return _REFERENCE.sub(part, replacement)
+        return _REFERENCE.sub(part, replacement).encode("utf-8", "replace")
+
+
+def _raw(text: str) -> bytes:
+    """What RE2 looks at: with bytes it counts no characters."""
+    return (text if len(text) <= MOST_SEARCHED else text[:MOST_SEARCHED]).encode("utf-8", "replace")
 
 
 _REFERENCE: Final = re.compile(r"\\(?:([0-9])|g<(\w{1,64})>)")

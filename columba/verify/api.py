@@ -89,12 +89,12 @@ def endpoints(verifying: Verifying, policies: Policies, store: Store, clock: Cal
     async def check_verification(call: Call[shapes.Check, None]) -> shapes.Checked:
         """A right code is right once: of all that enter it at the same moment, one. After 5 that were wrong none is right
         any more."""
-        found = await load(call)
+        found = verifying.begun(_who(call), ids.read("ver", call.path["id"]) or 0) or await load(call)
         if found.status == 1 and found.checks >= found.max_checks:
             wait = max(1, (found.expires_at - clock()) // 1000)
             raise Refusal("too_many_attempts", f"{found.checks} codes were entered: send a new one.", retry_after=wait)
         became, valid = await verifying.check(_who(call), found, call.body.code)
-        shown = STATUSES[became] if became == APPROVED else state(found, clock())
+        shown = STATUSES[became] if became == APPROVED else state(await load(call), clock())
         return shapes.Checked(ids.show("ver", found.id), shown, valid)  # type: ignore[arg-type]
 
     @endpoint(

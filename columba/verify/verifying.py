@@ -44,6 +44,7 @@ STATUSES: Final = ("pending", "pending", "approved", "expired", "canceled")
 STALE_MS: Final = 10_000  # a verification that was begun and whose message was not accepted
 TRIES, PAUSE_S = 100, 0.02  # for one that another request is beginning at this moment
 KNOWN_BLOCKS: Final = 10_000
+KNOWN_BEGUN: Final = 20_000
 TRUSTED_MS: Final = 2_000  # how long a block is believed without asking the store again
 AT_ONCE: Final = 500
 NOBODY: Final = 0
@@ -132,6 +133,7 @@ class Verifying:
         self._publisher = publisher
         self._country = default_country
         self._sending: set[int] = set()
+        self._begun: dict[int, Found] = {}  # those of a moment ago that nobody has checked yet
         self._blocked: dict[tuple[int, int, str], tuple[int, int, str]] = {}
 
     # Reading
@@ -139,6 +141,11 @@ class Verifying:
     async def find(self, who: Who, an_id: int) -> Found | None:
         rows = await self._store.read(SQL["verification"], id=an_id, account_id=who[0], mode=who[1])
         return found_of(rows[0]) if rows else None
+
+    def begun(self, who: Who, an_id: int) -> Found | None:
+        """One that was begun here a moment ago and is checked for the first time: what never changes of it is known."""
+        found = self._begun.pop(an_id, None)
+        return found if found is not None and (found.account_id, found.mode) == who else None
 
     async def newest_of(self, who: Who, to: str) -> Found | None:
         rows = await self._store.read(SQL["verification_of"], account_id=who[0], mode=who[1], to_addr=to)
@@ -218,6 +225,9 @@ class Verifying:
                 )
             )
             raise outcome
+        if len(self._begun) >= KNOWN_BEGUN:
+            del self._begun[next(iter(self._begun))]
+        self._begun[an_id] = made
         return made
 
     async def resend(self, caller: Caller, found: Found, limits: Sequence[Limit] | None = None) -> Found:

@@ -9,6 +9,7 @@ from columba.carriers.smpp.config import Config
 from columba.carriers.smpp.outgoing import writer
 from columba.core import status
 from columba.core.contract import Part
+from columba.core.model import Raw
 from columba.smpp import tlv
 from columba.smpp.pdu import SubmitSm
 from columba.text import TextError, decode, gsm, plan
@@ -181,3 +182,30 @@ def test_what_the_alphabet_lacks_is_never_sent_as_something_else(text: str, alph
 
 def test_septets_are_what_they_should_be() -> None:
     assert gsm.decode(written(part("@£$¥èéù[]{}^€ÄÖ")).short_message) == "@£$¥èéù[]{}^€ÄÖ"
+
+
+INDIA = {"dlt_entity_id": "1201159", "dlt_template_id": "1007", "unknown": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "tlvs"),
+    [
+        ({}, {}, ((0x1400, b"1201159"), (0x1401, b"1007"))),
+        ({}, {"registration_tlvs": {"dlt_entity_id": "0x1500"}}, ((0x1500, b"1201159"),)),
+        ({}, {"registration_tlvs": {}}, ()),
+        ({}, {"interface_version": "3.3"}, ()),
+        ({}, {"tlvs": {"0x1400": {"ascii": "ours"}}}, ((0x1400, b"ours"), (0x1401, b"1007"))),
+        ({"raw": Raw(b"hello", tlvs=[(0x1401, b"9")])}, {}, ((0x1401, b"9"), (0x1400, b"1201159"))),
+    ],
+)
+def test_a_senders_registration_goes_along(given: dict[str, Any], settings: dict[str, Any], tlvs: object) -> None:
+    assert written(part(registration=INDIA, **given), **settings).tlvs == tlvs
+
+
+def test_what_a_program_has_encoded_goes_as_it_came() -> None:
+    raw = Raw(b"\x06\x05\x04\x0b\x84\x23\xf0push", 0xF5, 0x43, 0x7F, "", [(0x020B, b"\x0b\x84")])
+    differs = {"short_message": raw.octets, "data_coding": 0xF5, "esm_class": 0x43, "protocol_id": 0x7F}
+    pdu = written(part("", raw=raw, encoding=2), protocol_id=1, tlvs={"0x020b": {"int": 1, "octets": 2}})
+    assert fields(pdu) == {**PLAIN, **differs, "tlvs": ((0x020B, b"\x0b\x84"),)}
+    long = written(part("", raw=Raw(bytes(255)), encoding=2))
+    assert (long.short_message, long.tlvs) == (b"", (tlv.MESSAGE_PAYLOAD(bytes(255)),))

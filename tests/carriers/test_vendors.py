@@ -26,7 +26,7 @@ from vonage_sms import SmsMessage
 from columba.carriers import kinds, over_http, twilio, vonage
 from columba.carriers import plivo as our_plivo
 from columba.carriers.over_http import Callback, Unsigned, Way
-from tests.carriers import signing
+from tests.carriers import replay, signing
 from tests.carriers.air import part
 from tests.program import Reply, Sink
 
@@ -286,3 +286,38 @@ def test_hmac_is_what_the_standard_says() -> None:
     assert not over_http.same("a", "\udce9")
     mac = base64.b64encode(hmac.digest(b"token", b"x", "sha256")).decode()
     assert our_plivo.signature("token", "x") == mac
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "sent"),
+    [
+        ("twilio", "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1", True),
+        ("twilio", "https://media.twiliocdn.com/x", False),
+        ("twilio", "http://api.twilio.com/x", False),
+        ("twilio", "https://nottwilio.com/x", False),
+        ("twilio", "https://evil.example/?https://api.twilio.com/", False),
+        ("plivo", "https://media.plivo.com/x.png", True),
+        ("vonage", "https://api.nexmo.com/v3/media/x", True),
+        ("vonage", "https://example.com/x", False),
+        ("infobip", "https://example.api.infobip.com/mms/1/x", True),
+        ("telnyx", "https://s3.amazonaws.com/x", False),
+        ("smsgate", "https://api.sms-gate.app/x", False),
+        ("http", "https://sms.example.com/media/x", True),
+        ("http", "http://sms.example.com/media/x", False),
+    ],
+)
+def test_credentials_go_to_their_own_host_only(kind: str, url: str, sent: bool) -> None:
+    config = replay.first(kind, "sends").built()
+    assert bool(kinds()[kind].fetch(config, url)) is sent
+
+
+@pytest.mark.parametrize("method", ["sha256", "md5hash"])
+def test_vonage_may_call_with_get(method: str) -> None:
+    """As accounts have it that never chose."""
+    config = vonage.Config(**{**VONAGE, "api": "sms", "signature_method": method})
+    fields = {"messageId": "A", "status": "delivered", "err-code": "0", "timestamp": "1700000000"}
+    query = urlencode({**fields, "sig": vonage.signature(fields, SECRET, method)})
+    said = vonage.parse(config, Callback("status", "GET", (URL,), query, {}, b"", NOW))
+    assert said.receipts[0].carrier_message_id == "A"
+    with pytest.raises(Unsigned):
+        vonage.parse(config, Callback("status", "GET", (URL,), query.replace("=A", "=B"), {}, b"", NOW))

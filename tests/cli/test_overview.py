@@ -79,7 +79,7 @@ def test_the_clients_load_none_of_the_server() -> None:
 @pytest.mark.parametrize(
     ("words", "place", "expected"),
     [
-        ("columba me", 1, ["plain,messages"]),
+        ("columba me", 1, ["plain,messages", "plain,media"]),
         ("columba messages l", 2, ["plain,list"]),
         ("columba send --cl", 2, ["plain,--class"]),
         ("columba --v", 1, ["plain,--version"]),

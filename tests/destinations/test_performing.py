@@ -20,13 +20,16 @@ class TestRequests:
         """Each part of a request as a template; nothing in a text breaks out of its place."""
         async with standing(lambda got: OK) as peer, forwarder() as forward:
             cases: list[dict[str, Any]] = [
-                {"request": {"url": f"{peer.url}/a", "body": {"json": {"t": "{{ text }}", "n": "{{ text | length }}"}}}},
+                {"request": {"url": f"{peer.url}/a", "body": {"json": {"t": "{{ text }}",
+                    "n": "{{ text | length }}"}}}},
                 {"request": {"url": f"{peer.url}/a?x=1", "query": {"q": "{{ text }}", "l": "{{ media }}", "n": None},
                              "method": "GET", "headers": {"X-Said": "{{ text }}", "X-Empty": "{{ contact.name }}"}}},
                 {"request": {"url": f"{peer.url}/p/{{{{ text }}}}/x", "method": "PUT",
                              "body": {"form": {"a": "{{ text }}", "b": "{{ media }}", "c": None}}}},
-                {"request": {"url": f"{peer.url}/x", "method": "PATCH", "body": {"xml": "<t a='{{ text }}'>{{ text }}</t>"}}},
-                {"request": {"url": f"{peer.url}/t", "body": {"text": "{{ from }}: {{ text }}", "content_type": "text/x"}}},
+                {"request": {"url": f"{peer.url}/x", "method": "PATCH",
+                    "body": {"xml": "<t a='{{ text }}'>{{ text }}</t>"}}},
+                {"request": {"url": f"{peer.url}/t", "body": {"text": "{{ from }}: {{ text }}",
+                    "content_type": "text/x"}}},
                 {"request": {"url": f"{peer.url}/d/{{{{ groups.order }}}}", "method": "DELETE"}},
                 {"request": {"url": f"{peer.url}/m", "body": {"multipart": [{"name": "text", "text": "{{ text }}"}]}}},
                 {"request": {"url": f"{peer.url}/v", "body": {"json": "{{ values.whole }}"}},
@@ -120,7 +123,8 @@ class TestAnswers:
             ({"cel": "body == 'ok' && status == 200"}, Answer(200, b"ok"), None, False),
             ({"headers": {"x-state": "^done$"}}, Answer(200, b"", {"X-State": "done"}), None, False),
             ({"headers": {"x-state": "^done$"}}, Answer(200), "check", False),
-            ({"cel": "json.ok == true", "permanent": "json.error == 'gone'"}, Answer(200, {"error": "gone"}), "check", True),
+            ({"cel": "json.ok == true", "permanent": "json.error == 'gone'"}, Answer(200, {"error": "gone"}),
+                "check", True),
             ({"permanent": "status == 500"}, Answer(500), "http_500", True),
             ({"permanent": "false"}, Answer(400), "http_400", False),
         ],
@@ -189,7 +193,8 @@ class TestSteps:
     FIELDS: dict[str, Any] = {
         "save": {"found": {"template": "{{ steps.find.saved.id | default(steps.create.saved.id) }}"}},
         "steps": [
-            {"name": "find", "request": {"method": "GET", "url": "{{ params.url }}/contacts", "query": {"phone": "{{ from }}"}},
+            {"name": "find", "request": {"method": "GET", "url": "{{ params.url }}/contacts",
+                "query": {"phone": "{{ from }}"}},
              "save": {"id": {"jsonpath": "$.results[0].id"}}},
             {"name": "create", "when": "size(steps.find.json.results) == 0",
              "request": {"url": "{{ params.url }}/contacts", "body": {"json": {"phone": "{{ from }}"}}},
@@ -243,7 +248,9 @@ class TestSteps:
     async def test_a_step_that_fails_ends_it_or_does_not(self) -> None:
         async with standing(self.crm([5], ["GET /contacts"])) as peer, forwarder() as forward:
             first = dict(self.FIELDS["steps"][0])
-            base = {"request": {"url": f"{peer.url}/notes", "body": {"json": {"ok": "{{ steps.find.ok }}"}}}}
+            base: dict[str, Any] = {
+                "request": {"url": f"{peer.url}/notes", "body": {"json": {"ok": "{{ steps.find.ok }}"}}}
+            }
             params = {"url": peer.url}
             ended = await forward(destination(**base, steps=[first], params=params))
             assert (ended.ok, ended.status, len(peer.got)) == (False, 503, 1)
@@ -304,7 +311,8 @@ class TestChecks:
         )  # fmt: skip
         assert found.keys() >= {
             "request.url", "request.headers.Host", "request.headers.a b", "request.headers.X", "request.body.json.a[0]",
-            "request.body.json.b.c", "request.query.q", "steps[0].when", "success.cel", "success.headers.x", "schema", "reply",
+            "request.body.json.b.c", "request.query.q", "steps[0].when", "success.cel", "success.headers.x",
+                "schema", "reply",
             "when", "idempotency_header",
         }  # fmt: skip
         assert "line 1, column" in found["request.body.json.b.c"]

@@ -21,7 +21,7 @@ from tests.docs.pages import ROOT, Page, page, pages
 
 GENERATE: Mapping[str, Any] = runpy.run_path(str(ROOT / "docs/generate.py"))
 CLIENTS = {"COLUMBA_URL", "COLUMBA_KEY", "COLUMBA_WEBHOOK_SECRET"}
-EXAMPLES = {"columba/carriers/folder.py"}  # made by readers
+EXAMPLES = {"columba/carriers/folder.py", "tests/carriers/exchanges/pigeon.json"}  # made by readers
 _ALL = pytest.mark.parametrize("a_page", pages(), ids=lambda each: each.name)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -56,3 +57,30 @@ def test_no_login_for_a_key_that_is_not_there_or_revoked() -> None:
         columba.run("keys", "revoke", key)
         with pytest.raises(ProgramError, match="was revoked"):
             columba.run("keys", "smpp", key)
+
+
+def test_a_trace_of_the_command_line() -> None:
+    with Program(smpp=True) as columba:
+        (key,) = (each["id"] for each in json.loads(columba.run("keys", "list", "--json")) if each["mode"] == "test")
+        login = json.loads(columba.run("keys", "smpp", key, "--json"))
+        client = smpplib.client.Client("127.0.0.1", login["port"], timeout=10, allow_unknown_opt_params=True)
+        client.set_message_sent_handler(lambda pdu: None)
+        client.connect()
+        client.bind_transceiver(system_id=login["system_id"], password=login["password"])
+        asked = ("--url", columba.url, "--key", columba.test_key)
+        (shown,) = json.loads(columba.run("smpp", "list", *asked, "--json"))
+        assert (shown["system_id"], shown["key_id"]) == (login["system_id"], key)
+        with ThreadPoolExecutor(1) as pool:
+            trace = pool.submit(columba.run, "smpp", "trace", login["system_id"], *asked, "--bodies", "--count", "2")
+            while not trace.done():  # until it has been there for two of them
+                client.send_message(
+                    source_addr="12345", dest_addr_ton=1, dest_addr_npi=1, destination_addr="447700900123",
+                    short_message=b"Hello",
+                )  # fmt: skip
+                client.read_once()
+            lines = trace.result().splitlines()
+        assert len(lines) == 2
+        (asked_line,) = [line for line in lines if " < submit_sm " in line]
+        assert "short_message=48656c6c6f" in asked_line
+        client.unbind()
+        client.disconnect()

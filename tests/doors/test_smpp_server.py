@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from columba.doors.smpp.handing import WINDOW
 from columba.doors.smpp.logins import Limits
 from columba.doors.smpp.parts import WAIT_MS
 from columba.keys import Settings
@@ -15,6 +16,7 @@ from columba.smpp.pdu import (
     BindTransmitter,
     CancelSm,
     DataSm,
+    DeliverSmResp,
     DistributionList,
     QuerySm,
     ReplaceSm,
@@ -385,6 +387,22 @@ async def test_what_comes_while_nobody_is_bound_is_kept(house: House) -> None:
         return await house.kept(login) == 0
 
     await eventually(gone)
+
+
+async def test_a_redacted_text_that_waits_is_not_handed_over(sqlite_house: House) -> None:
+    """Not even to a session whose window was full when it was redacted."""
+    login = await sqlite_house.login()
+    program = await sqlite_house.bound(login)
+    program.answers = False
+    await sqlite_house.texts_in(*(f"n={n}" for n in range(WINDOW)), "a secret", "the last")
+    await program.got(WINDOW)
+    waiting = next(each for each in await sqlite_house.messages() if each["text"] == "a secret")
+    reply = await sqlite_house.columba.whole("POST", f"/v1/messages/{waiting['id']}/redact")
+    assert reply.status == 200, reply.body
+    for sequence in program.sequences[:]:
+        program.link.respond(sequence, DeliverSmResp())
+    await program.got(WINDOW + 1)
+    assert {each.short_message for each in program.delivered[WINDOW:]} == {b"the last"}
 
 
 async def test_what_is_not_answered_goes_to_another_session(house: House) -> None:

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from columba.smpp import tlv
-from columba.smpp.pdu import DataSm, SubmitSm, SubmitSmResp
+from columba.smpp.pdu import DataSm, DeliverSm, SubmitSm, SubmitSmResp
 from columba.smpp.status import Status
 from columba.store.sql import Statement
 from columba.text import Concat, Header, Ports, encode_part, plan
-from tests.api import PATIENCE, running
+from tests.api import PATIENCE, eventually, running
 from tests.carriers.scripted import Smsc
 from tests.doors.house import TEXTS, House, Login, submit, true
 
@@ -33,10 +33,10 @@ class Way:
         assert reply.status == 201, reply.body
         if kind == "smpp":
             peer = await asyncio.wait_for(self.smsc.bound.get(), PATIENCE)
-            self._taking = asyncio.create_task(self._take(peer))
+            self._taking = asyncio.create_task(self.take(peer))
         return str(reply.json["id"])
 
-    async def _take(self, peer: Any) -> None:
+    async def take(self, peer: Any) -> None:
         while True:
             pdu, sequence = await peer.inbox.get()
             if isinstance(pdu, SubmitSm):
@@ -46,6 +46,15 @@ class Way:
     async def message(self, shown: str) -> Any:
         reply = await self.house.columba.whole("GET", f"/v1/messages/{shown}", key=self.house.columba.live_key)
         return reply.json
+
+    async def sent(self, shown: str) -> Any:
+        """The message, once it has left."""
+
+        async def look() -> Any:
+            there = await self.message(shown)
+            return there if there["status"] == "sent" else None
+
+        return await eventually(look)
 
     def close(self) -> None:
         self._taking.cancel()
@@ -95,8 +104,8 @@ async def test_it_arrives_as_it_was(way: Way, name: str) -> None:
     await true(lambda: way.came)
     assert {field: getattr(way.came[0], field) for field in SEEN} == {field: getattr(pdu, field) for field in SEEN}
     assert [(tag, value) for tag, value in way.came[0].tlvs if tag != 0x1403] == list(pdu.tlvs)
-    shown = await way.message(resp.message_id)
-    assert (shown["status"], shown["segments"]) == ("sent", 1)
+    shown = await way.sent(resp.message_id)
+    assert shown["segments"] == 1
     assert (shown["encoding"] == "binary") == (shown["text"] is None)
 
 
@@ -177,7 +186,7 @@ async def test_redacting_removes_it(way: Way) -> None:
     program = await way.house.bound(way.login)
     resp = await program.ask(submit(b"\x00secret", data_coding=4))
     assert isinstance(resp, SubmitSmResp)
-    await true(lambda: way.came)
+    await way.sent(resp.message_id)
     reply = await way.house.columba.whole(
         "POST", f"/v1/messages/{resp.message_id}/redact", key=way.house.columba.live_key
     )
@@ -185,3 +194,56 @@ async def test_redacting_removes_it(way: Way) -> None:
     look = Statement("extra", (), (), "select extra from bodies")
     ((extra,),) = await way.house.app.store.read(look)
     assert "AHNlY3JldA" not in (extra or "")
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "encoding", "segments"),
+    [
+        ({}, "é" * 160, "gsm7", 1),
+        ({"alphabet": "ascii"}, "é" * 160, "ucs2", 3),
+        ({"alphabet": "ucs2"}, "a" * 160, "ucs2", 3),
+        ({"long": "udh16"}, "a" * 306, "gsm7", 3),
+    ],
+)
+async def test_parts_are_counted_as_the_carrier_takes_them(
+    way: Way, config: dict[str, Any], text: str, encoding: str, segments: int
+) -> None:
+    """From the first answer on, and so for what it costs."""
+    await way.carrier(**config)
+    asked = {"to": "+447700900123", "text": text}
+    reply = await way.house.columba.whole("POST", "/v1/messages", asked, key=way.house.columba.live_key)
+    assert reply.status == 202, reply.body
+    assert (reply.json["encoding"], reply.json["segments"]) == (encoding, segments)
+    await true(lambda: len(way.came) == segments)
+
+
+@pytest.mark.parametrize("header", [b"", Header(ports=Ports(5000, 0)).build()])
+async def test_octets_from_a_person_reach_a_program_as_they_came(way: Way, header: bytes) -> None:
+    await way.carrier()
+    program = await way.house.bound(way.login)
+    octets = header + bytes(range(100))
+    way.smsc.peers[-1].send(
+        DeliverSm(
+            source_addr_ton=1, source_addr="447700900123", destination_addr="12345", data_coding=4,
+            esm_class=0x40 if header else 0, short_message=octets,
+        )
+    )  # fmt: skip
+    (came,) = await program.got()
+    assert (came.short_message, came.data_coding, came.esm_class) == (octets, 4, 0x40 if header else 0)
+    (shown,) = (await way.house.columba.whole("GET", "/v1/messages", key=way.house.columba.live_key)).json["data"]
+    assert (shown["text"], shown["encoding"], len(shown["media"])) == ("", "binary", 1)
+
+
+async def test_a_carrier_is_bound_anew_on_request(way: Way) -> None:
+    an_id = await way.carrier()
+    columba = way.house.columba
+    reply = await columba.whole("POST", f"/v1/carriers/{an_id}/rebind", key=columba.live_key)
+    assert reply.status == 200, reply.body
+    await way.smsc.peers[0].left()
+    way.close()
+    peer = await asyncio.wait_for(way.smsc.bound.get(), PATIENCE)
+    taking = asyncio.create_task(way.take(peer))
+    program = await way.house.bound(way.login)
+    await program.ask(submit(b"after that"))
+    await true(lambda: [each.short_message for each in way.came] == [b"after that"])
+    taking.cancel()

@@ -96,7 +96,11 @@ def test_a_setting_that_names_no_store_is_refused_at_once(tmp_path: Path, where:
 
 
 async def test_everything_works_with_s3_behind_it(s3: str, tmp_path: Path) -> None:
-    settings = {"media_store": "s3://pictures/app", "media_option": options(s3), "allow_network": LOOPBACK}
+    settings: dict[str, Any] = {
+        "media_store": "s3://pictures/app",
+        "media_option": options(s3),
+        "allow_network": LOOPBACK,
+    }
     async with running(tmp_path, **settings) as columba:
         house = House(columba, None, tmp_path)  # type: ignore[arg-type]
         made = await house.upload(PNG, "image/png")
@@ -107,10 +111,7 @@ async def test_everything_works_with_s3_behind_it(s3: str, tmp_path: Path) -> No
 
 
 async def test_a_dead_store_refuses_uploads_and_is_swept_once_it_is_back(s3: str, tmp_path: Path) -> None:
-    settings = {
-        "media_store": "s3://not-yet",
-        "media_option": options(s3),
-    }
+    settings: dict[str, Any] = {"media_store": "s3://not-yet", "media_option": options(s3)}
     async with running(tmp_path, **settings) as columba:
         house = House(columba, None, tmp_path)  # type: ignore[arg-type]
         refused = await house.upload(PNG, "image/png", 503)

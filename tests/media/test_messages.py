@@ -233,3 +233,24 @@ async def test_what_no_message_uses_is_swept_in_time(house: House) -> None:
     assert [each["id"] for each in (await house.get("/v1/media"))["data"]] == [used["id"]]
     assert len(house.files()) == 1
     await house.get(f"/v1/media/{unused['id']}", 404)
+
+
+async def test_a_forward_takes_the_files_that_came_with_a_text(house: House, sink: Sink) -> None:
+    sink.reply = lambda request: Reply(body=JPEG, delay=0.2) if request.method == "GET" else Reply()
+    request = {
+        "method": "POST", "url": f"{sink.url}/ticket",
+        "body": {"multipart": [{"name": "text", "text": "{{ text }}"}, {"name": "file", "media": "all"}]},
+    }  # fmt: skip
+    made = await house.api("POST", "/v1/destinations", {"name": "desk", "request": request})
+    assert made.status == 201, made.body
+    rule = {"name": "all", "when": {"media": True}, "then": [{"forward": {"to": [made.json["id"]]}}]}
+    assert (await house.api("POST", "/v1/rules", rule)).status == 201
+    await house.text_in(f"{sink.url}/cat.jpg")
+
+    async def came() -> Any:
+        return next((each for each in sink.requests if each.path == "/ticket"), None)
+
+    forward = await eventually(came)
+    assert JPEG in forward.body
+    assert b'name="file"; filename="cat.jpg"' in forward.body
+    assert [each.path for each in sink.requests].count("/cat.jpg") == 1  # from our own copy

@@ -129,7 +129,7 @@ async def test_a_carrier_belongs_to_its_account_and_to_live_keys(house: Routed) 
         ("GET", f"/v1/carriers/{an_id}", None),
         ("PATCH", f"/v1/carriers/{an_id}", {"name": "mine"}),
         ("DELETE", f"/v1/carriers/{an_id}?force=true", None),
-        *[("POST", f"/v1/carriers/{an_id}/{verb}", None) for verb in ("pause", "resume", "test")],
+        *[("POST", f"/v1/carriers/{an_id}/{verb}", None) for verb in ("pause", "resume", "rebind", "test")],
     ]
     for key in (stranger, test):
         for method, target, body in asked:

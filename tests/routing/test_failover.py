@@ -1,62 +1,18 @@
 """A message that its carrier can't take goes on with the next of its route. Every part that any provider took is counted."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from columba.carriers import kinds
+from columba.app import clock
 from columba.core import status
+from columba.core.accept import Caller, Submission
 from columba.core.model import Message
 from tests.api import eventually
-from tests.routing.house import Routed, routed
-from tests.routing.providers import KIND, Provider
+from tests.routing.two import Two, two
 
-
-class Two(Routed):
-    """A house with two providers and a route through them in their order."""
-
-    first: Provider
-    second: Provider
-    carriers_of: dict[str, str]
-
-    async def prepare(self, **route: Any) -> None:
-        self.first, self.second = Provider("first"), Provider("second")
-        self.carriers_of = {
-            name: await self.make({"provider": name}, kind="provider", name=name) for name in ("first", "second")
-        }
-        ways = [{"carrier": an_id} for an_id in self.carriers_of.values()]
-        self.route = await self.api("POST", "/v1/routes", {"name": "both", "carriers": ways, **route})
-        assert self.route.status == 201, self.route.json
-
-    async def send_many(self, count: int, **more: Any) -> list[Message]:
-        return [await self.send(f"+4477009{n:05}", **more) for n in range(1000, 1000 + count)]
-
-    def taken(self) -> Counter[tuple[int, int]]:
-        return self.first.taken + self.second.taken
-
-    async def shown(self, message: Message) -> Any:
-        from columba.core import ids
-
-        reply = await self.api("GET", f"/v1/messages/{ids.show('msg', message.id)}")
-        assert reply.status == 200, reply.json
-        return reply.json
-
-
-@pytest_asyncio.fixture
-async def two(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
-    monkeypatch.setitem(kinds(), "provider", KIND)
-    monkeypatch.setattr(Provider, "all", {})
-    monkeypatch.setattr("columba.routing.health.DOWN_MS", 100)
-    async with routed(tmp_path, database) as house:
-        house.__class__ = Two
-        assert isinstance(house, Two)
-        await house.prepare()
-        yield house
+__all__ = ["two"]
 
 
 @pytest.mark.parametrize("does", ["refuses", "reroutes", "rejects"])
@@ -99,7 +55,6 @@ async def test_a_route_may_keep_its_messages(two: Two, monkeypatch: pytest.Monke
 async def test_when_no_carrier_takes_it_it_is_tried_again_where_it_is(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 20)
     two.first.does = two.second.does = "refuses"
     (message,) = await two.send_many(1)
     await asyncio.sleep(0.1)  # some tries
@@ -123,7 +78,6 @@ async def test_what_may_have_been_sent_stays_with_its_carrier(two: Two) -> None:
 
 
 async def test_a_part_that_was_taken_keeps_the_others_there(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 20)
     two.first.does = "takes"
     session = two.first.sessions[0]
     send = session.send
@@ -166,15 +120,14 @@ async def test_what_waits_for_a_dead_provider_moves_to_the_second(two: Two) -> N
     assert set(await two.ends(moved)) == {"delivered"}
     assert isinstance(later[0], Message)
     assert (await two.message(later[0].id))[0] == "scheduled"
-    health = (await two.get(two.carriers_of["first"]))["health"]
-    assert (health["standing"], health["why"]) == (0.0, "None of its sessions is open.")
+    shown = await two.until(two.carriers_of["first"], lambda it: it["health"]["standing"] == 0.0)
+    assert shown["health"]["why"] == "None of its sessions is open."
     two.first.live()
     ended = await two.ends(messages)
     assert set(ended) == {"delivered"}
 
 
 async def test_a_carrier_comes_back_when_it_is_well(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("columba.routing.health.SUBMITS_FADE_MS", 50)
     two.first.does = "refuses"
     await two.ends(await two.send_many(30))
     await two.app.healths.step()
@@ -183,6 +136,7 @@ async def test_a_carrier_comes_back_when_it_is_well(two: Two, monkeypatch: pytes
     by_id = {each["id"]: each for each in explained["carriers"]}
     assert by_id[first]["health"] < 0.5
     two.first.does = "takes"
+    monkeypatch.setattr("columba.routing.health.SUBMITS_FADE_MS", 50)
 
     async def well_again() -> bool:
         await two.app.healths.step()
@@ -198,9 +152,6 @@ async def test_a_carrier_comes_back_when_it_is_well(two: Two, monkeypatch: pytes
 
 
 def _asked(two: Two, those: list[tuple[str, Any, str]]) -> tuple[Any, Any]:
-    from columba.app import clock
-    from columba.core.accept import Caller, Submission
-
     asked = [Submission(to, text, send_at=clock() + 3_600_000) for to, _, text in those]
     return Caller(two.columba.account_id, status.LIVE), asked
 

@@ -75,7 +75,9 @@ def test_the_first_by_position_is_taken_whatever_it_is_found_by() -> None:
         )
     )
     assert [rule.id for rule in table.matching(message())] == [3, 4, 5]
-    assert [rule.id for rule in table.matching(message(klass="otp", sender="Columba", tags=("vip", "vip")))] == [*range(6)]
+    assert [rule.id for rule in table.matching(message(klass="otp", sender="Columba", tags=("vip", "vip")))] == [
+        *range(6)
+    ]
     assert [rule.id for rule in table.matching(message(to="+33612345678"))] == [5]
 
 

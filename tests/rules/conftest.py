@@ -65,7 +65,10 @@ class House:
 
     async def destination(self, url: str, **more: Any) -> str:
         """A new destination, once its lane is there."""
-        request = {"url": url, "body": {"json": {"from": "{{ from }}", "text": "{{ text }}", "order": "{{ groups.order }}"}}}
+        request = {
+            "url": url,
+            "body": {"json": {"from": "{{ from }}", "text": "{{ text }}", "order": "{{ groups.order }}"}},
+        }
         spec = msgspec.convert({"request": request, **more}, Spec)
         an_id = self.app.ids()
         await self.app.destinations.add(
@@ -84,7 +87,9 @@ class House:
     async def hear(self, text: str, sender: str = ANNA, to: str = OURS, **more: Any) -> str:
         """A text comes in; its id."""
         carrier = self.app.carriers()[CARRIER_ID]
-        (message,) = await self.app.receive.inbound(carrier, [Inbound(sender, to, text, **more)], self.columba.account_id)
+        (message,) = await self.app.receive.inbound(
+            carrier, [Inbound(sender, to, text, **more)], self.columba.account_id
+        )
         assert isinstance(message, Message)
         return ids.show("msg", message.id)
 

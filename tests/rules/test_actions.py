@@ -129,3 +129,20 @@ async def test_the_first_text_from_a_number_and_the_first_reply(house: House) ->
     await house.columba.send(ANNA, "How are you?")
     assert await tags("three") == ["answer"]
     assert await tags("four") == []
+
+
+async def test_what_waited_for_a_canceled_forward_goes_on_without(house: House, sink: Sink) -> None:
+    sink.reply = Reply(503)
+    first, second = [await house.destination(sink.url, retry_schedule=[600]) for _ in range(2)]
+    await house.rule(
+        {"forward": {"to": [first, second], "mode": "until_failure"}},
+        {"reply": {"text": "{% if answer.ok %}Ticket {{ answer.json.id }}{% else %}We look after it.{% endif %}"}},
+    )
+    await house.hear("It is broken")
+    await house.arrived(sink, 1)
+    (forward,) = await house.forwards(1, "pending")
+    await house.post(f"/v1/forwards/{forward['id']}/cancel", status=200)
+    (reply,) = await house.messages(1)
+    assert reply["text"] == "We look after it."
+    runs = await house.forwards(3)
+    assert [run["status"] for run in runs][:2] == ["canceled", "skipped"]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from columba.core import status
 from tests.rules.conftest import House
 
@@ -93,34 +91,34 @@ async def test_rules_belong_to_an_account_in_a_mode(house: House) -> None:
         assert again.json == {"count": 0}
 
 
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({"name": "x", "then": []}, {"then"}),
-        ({"name": "x", "then": [{}]}, {"then[0].forward"}),
-        ({"name": "x", "then": [{"tag": "a", "drop": True}]}, {"then[0].drop"}),
-        ({"name": "x", "then": [{"forward": {"to": ["dst_0000000000000"]}}]}, {"then[0].forward.to[0]"}),
-        ({"name": "x", "then": [{"reply": {"text": "{{ nobody }}"}}]}, {"then[0].reply.text"}),
-        (
-            {"name": "x", "then": [{"reply": {"text": "{% for %}", "from": "?" * 30}}]},
-            {"then[0].reply.text", "then[0].reply.from"},
-        ),
-        ({"name": "x", "then": [{"text": {"to": ["+44"], "text": "x"}}]}, {"then[0].text.to[0]"}),
-        ({"name": "x", "then": [{"email": {"to": ["nobody"]}}]}, {"then[0].email.to[0]"}),
-        ({"name": "x", "then": [{"drop": True}, {"tag": "late"}]}, {"then[1]"}),
-        (
-            {"name": "x", "then": [{"tag": "a"}], "when": {"text": {"regex": "("}, "cel": "1 +"}},
-            {"when.text.regex", "when.cel"},
-        ),
-        ({"name": "x", "then": [{"tag": "a"}], "when": {"text": {}}}, {"when.text.regex"}),
-        ({"name": "x", "then": [{"tag": "a"}], "schedule": {"zone": "Mars/Olympus"}}, {"schedule.zone"}),
-        ({"name": "x", "then": [{"tag": "a"}], "schedule": {"from": "9 am"}}, {"schedule.from"}),
-    ],
-)  # fmt: skip
-async def test_everything_that_is_wrong_with_a_rule_is_named(house: House, body: Any, fields: set[str]) -> None:
-    reply = await house.api("POST", "/v1/rules", body)
-    assert reply.status == 422
-    assert {error["field"] for error in reply.json["errors"]} == fields, reply.json
+WRONG: list[tuple[Any, set[str]]] = [
+    ({"name": "x", "then": []}, {"then"}),
+    ({"name": "x", "then": [{}]}, {"then[0].forward"}),
+    ({"name": "x", "then": [{"tag": "a", "drop": True}]}, {"then[0].drop"}),
+    ({"name": "x", "then": [{"forward": {"to": ["dst_0000000000000"]}}]}, {"then[0].forward.to[0]"}),
+    ({"name": "x", "then": [{"reply": {"text": "{{ nobody }}"}}]}, {"then[0].reply.text"}),
+    (
+        {"name": "x", "then": [{"reply": {"text": "{% for %}", "from": "?" * 30}}]},
+        {"then[0].reply.text", "then[0].reply.from"},
+    ),
+    ({"name": "x", "then": [{"text": {"to": ["+44"], "text": "x"}}]}, {"then[0].text.to[0]"}),
+    ({"name": "x", "then": [{"email": {"to": ["nobody"]}}]}, {"then[0].email.to[0]"}),
+    ({"name": "x", "then": [{"drop": True}, {"tag": "late"}]}, {"then[1]"}),
+    (
+        {"name": "x", "then": [{"tag": "a"}], "when": {"text": {"regex": "("}, "cel": "1 +"}},
+        {"when.text.regex", "when.cel"},
+    ),
+    ({"name": "x", "then": [{"tag": "a"}], "when": {"text": {}}}, {"when.text.regex"}),
+    ({"name": "x", "then": [{"tag": "a"}], "schedule": {"zone": "Mars/Olympus"}}, {"schedule.zone"}),
+    ({"name": "x", "then": [{"tag": "a"}], "schedule": {"from": "9 am"}}, {"schedule.from"}),
+]
+
+
+async def test_everything_that_is_wrong_with_a_rule_is_named(house: House) -> None:
+    for body, fields in WRONG:
+        reply = await house.api("POST", "/v1/rules", body)
+        assert reply.status == 422, body
+        assert {error["field"] for error in reply.json["errors"]} == fields, reply.json
     assert (await house.get("/v1/rules"))["data"] == []
 
 

@@ -21,7 +21,22 @@ CARRIER = 128
 def text(said: str = "Order 12, please", at: int = WEDNESDAY, media: tuple[str, ...] = (), **facts: bool) -> Said:
     extra = Extra(media=[*media]) if media else Extra()
     message = Message(
-        ids.first_at(at) + 1, 1, 0, 1, 1, CARRIER, "+12025550100", "+447700900123", said, 0, 1, 60, at, 0, at, extra=extra
+        ids.first_at(at) + 1,
+        1,
+        0,
+        1,
+        1,
+        CARRIER,
+        "+12025550100",
+        "+447700900123",
+        said,
+        0,
+        1,
+        60,
+        at,
+        0,
+        at,
+        extra=extra,
     )
     return said_of(message, context_of(message, {}, {"name": "ours"}), Facts(**facts))
 

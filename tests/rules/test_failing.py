@@ -45,6 +45,18 @@ async def test_a_dead_destination_holds_up_nobody_and_is_asked_now_and_then(
     assert house.lane(well).limit is None
 
 
+async def test_what_has_another_destination_does_not_wait_for_a_dead_one(house: House, sink: Sink, other: Sink) -> None:
+    sink.reply = Reply(503, delay=0.05)
+    dead, well = await house.destination(sink.url, concurrency=4), await house.destination(other.url)
+    await house.rule({"forward": {"to": [dead, well], "mode": "first_success"}})
+    for n in range(60):
+        await house.hear(f"text {n}")
+    await house.arrived(other, 59)  # one is left to ask with
+    texts = [request.json["text"] for request in other.requests]
+    assert len(set(texts)) == len(texts)
+    assert len(sink.requests) < 40
+
+
 async def test_many_dead_ones_are_replayed_by_query(house: House, sink: Sink, other: Sink) -> None:
     sink.reply = other.reply = Reply(400)
     one, two = await house.destination(sink.url), await house.destination(other.url)

@@ -67,7 +67,8 @@ async def test_with_send_it_is_really_sent_and_the_answer_is_shown(house: House,
     other.reply = Reply(200, b'{"id": 7}', {"Content-Type": "application/json"})
     first, second = await house.destination(sink.url), await house.destination(other.url)
     await house.rule(
-        {"forward": {"to": [first, second], "mode": "first_success"}}, {"reply": {"text": "Number {{ answer.json.id }}"}}
+        {"forward": {"to": [first, second], "mode": "first_success"}},
+        {"reply": {"text": "Number {{ answer.json.id }}"}},
     )
     tried = await house.post("/v1/rules/test", {"message": SAMPLE, "send": True}, 200)
     failed, done, reply = tried["actions"]

@@ -131,9 +131,9 @@ class TestPaths:
         ],
     )  # fmt: skip
     def test_the_first_value(self, query: str, value: object) -> None:
-        document = {"ticket": {"id": 7}}
+        document: dict[str, Any] = {"ticket": {"id": 7}}
         if query != "$":
-            document |= {"list": ["a", "b"], "rows": [{"n": 1, "name": "one"}, {"n": 2, "name": "two"}]}  # type: ignore[dict-item]
+            document |= {"list": ["a", "b"], "rows": [{"n": 1, "name": "one"}, {"n": 2, "name": "two"}]}
         assert jsonpath(query, document) == value
 
     @pytest.mark.parametrize(
@@ -154,7 +154,8 @@ class TestPaths:
             jsonpath(query, {})
 
     def test_documents_of_any_shape(self) -> None:
-        for document in (None, 1, "x", [], [[[]]], True):
+        documents: list[Any] = [None, 1, "x", [], [[[]]], True]
+        for document in documents:
             assert jsonpath("$.a.b[0]", document) is None
 
 

@@ -27,6 +27,7 @@ from columba.carriers.over_http import (
     basic,
     by_status,
     digits,
+    dlt,
     http_kind,
     number,
     same,
@@ -63,6 +64,9 @@ def request(config: Config, part: Part, way: Way) -> Request:
         "ref": part.ref,
         "udh": f"050003{part.ref & 0xFF:02x}{part.of & 0xFF:02x}{part.n & 0xFF:02x}" if part.of > 1 else "",
         "callback": way.callback("status"),
+        "dlt_entity_id": "",
+        "dlt_template_id": "",
+        **dlt(part, "dlt_entity_id", "dlt_template_id"),
         "valid_for": max(1, (part.expires_at - way.now) // 1000) if part.expires_at else None,
     }
     try:
@@ -236,6 +240,13 @@ def _text(made: Mapping[str, Find | None], place: Place, wait_ms: int) -> Inboun
     )
 
 
+def credentials(config: Config) -> Mapping[str, str]:
+    """For media of its own, where they are headers."""
+    if isinstance(config.auth, Bearer | Basic | Header):
+        return _authorised(config.auth, "GET", "", [], {}, b"").headers
+    return {}
+
+
 def urls(config: Config) -> Mapping[str, str]:
     """The addresses, as far as they are fixed."""
     found = {"base_url": config.base_url} if config.base_url else {}
@@ -260,6 +271,7 @@ KIND = http_kind(
     answer=answer,
     parse=parse,
     probe=probe,
+    fetch=credentials,
     cut=lambda config: (
         WHOLE._replace(alphabet=config.alphabet) if config.long == "whole" else CUT._replace(alphabet=config.alphabet)
     ),

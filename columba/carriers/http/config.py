@@ -194,6 +194,10 @@ class Config(Api, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=Tr
         except UserCodeError as error:
             raise ValueError(str(error)) from None
 
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
     @cached_property
     def made(self) -> "Made":
         from .made import make

@@ -5,6 +5,7 @@ Fails with UserCodeError that names the field.
 
 import re
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -27,14 +28,14 @@ from columba.carriers.over_http import (
 )
 from columba.core import status
 from columba.http.egress import Answer
-from columba.usercode import Expression, Pattern, Structure, Template, UserCodeError, jsonpath, parse_path, structure
+from columba.usercode import Expression, Pattern, Template, UserCodeError, jsonpath, parse_path, structure
 
 from .config import Body, Config, Statuses, Success, Texts
 
 NAMES: Final = frozenset(
     {
         *("id", "to", "to_digits", "from", "from_digits", "text", "media", "class", "encoding", "part", "parts", "ref"),
-        *("udh", "callback", "valid_for"),
+        *("udh", "callback", "valid_for", "dlt_entity_id", "dlt_template_id"),
     }
 )
 ANSWER_NAMES: Final = frozenset({"status", "headers", "body", "text"})
@@ -143,11 +144,30 @@ def _body(body: Body | None) -> tuple[str, Callable[[Mapping[str, Any]], bytes] 
         return "text/xml; charset=utf-8" if xml else "text/plain; charset=utf-8", lambda values: template.render(
             values
         ).encode()
-    shape: Structure = _named("request.body.json", structure, body.json, NAMES)
-    return "application/json", lambda values: _encode(shape.render(values))
+    _named("request.body.json", structure, body.json, NAMES)
+    shape = _shape(body.json)
+    return "application/json", lambda values: _encode(shape(values))
 
 
 _encode = msgspec.json.Encoder().encode
+_VARIABLE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+def _shape(value: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """A structure in which a lone variable, which most texts are, is looked up and not rendered."""
+    if isinstance(value, dict):
+        pairs = [(name, _shape(each)) for name, each in value.items()]
+        return lambda values: {name: make(values) for name, make in pairs}
+    if isinstance(value, list):
+        makers = [_shape(each) for each in value]
+        return lambda values: [make(values) for make in makers]
+    lone = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if lone is not None:
+        return itemgetter(lone[1])
+    if isinstance(value, str) and "{" in value:
+        made = structure(value, NAMES)
+        return made.render
+    return lambda _values: value
 
 
 def _taken(success: Success) -> Callable[[Answer, Place], bool]:

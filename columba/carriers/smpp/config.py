@@ -143,6 +143,7 @@ class Config(Strict, frozen=True, kw_only=True):
     priority: priority_flag by class
     registered_delivery: which receipts are asked for; 0 is none, and messages end as sent
     tlvs: more TLVs for each submit_sm, by tag (`0x1401`)
+    registration_tlvs: where a sender's registration goes, by what it is: India's `dlt_entity_id` and `dlt_template_id`
     message_id: how submit_sm_resp writes ids
     receipt_id: how receipts write ids
     receipt_states: what the words of receipts mean, where they don't mean what they should (`{"ACCEPTD": "delivered"}`)
@@ -190,6 +191,9 @@ class Config(Strict, frozen=True, kw_only=True):
     priority: Priorities = Priorities()
     registered_delivery: Octet = 1
     tlvs: Annotated[dict[str, CustomTlv], Meta(max_length=50)] = {}
+    registration_tlvs: Annotated[dict[str, str], Meta(max_length=10)] = msgspec.field(
+        default_factory=lambda: {"dlt_entity_id": "0x1400", "dlt_template_id": "0x1401"}
+    )
 
     message_id: IdForm = "auto"
     receipt_id: IdForm = "auto"
@@ -221,6 +225,8 @@ class Config(Strict, frozen=True, kw_only=True):
         for tag in self.tlvs:
             if tag_of(tag) in _HARMLESS_TAGS:
                 raise ValueError(f"The TLV {tag} is set where a long text needs it.")
+        for tag in self.registration_tlvs.values():
+            tag_of(tag)
         for coding in self.inbound_data_codings:
             coding_of(coding)
         for status in self.command_status:

@@ -7,6 +7,7 @@ is one alone as soon as the carrier's way is known. Numbers are ints of any size
 """
 
 import re
+from collections import OrderedDict
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
@@ -49,7 +50,7 @@ class Ids:
         # How many ids were seen without a letter; -1 once one had one.
         self._given = -1 if submit == "hex" else ENOUGH if submit == "dec" else 0
         self._told = -1 if receipt == "hex" else ENOUGH if receipt == "dec" else 0
-        self._last: dict[str, None] = {}  # what was given last, while the way is not known
+        self._last: OrderedDict[str, None] = OrderedDict()  # what was given last, while the way is not known
 
     def given(self, written: str) -> str:
         """What the part with this id of submit_sm_resp is stored under."""
@@ -58,7 +59,7 @@ class Ids:
         key = plain(written)
         if self.known is None:
             if len(self._last) >= _REMEMBERED:
-                del self._last[next(iter(self._last))]
+                self._last.popitem(last=False)
             self._last[key] = None
             if self._given >= 0:
                 self._given = self._given + 1 if _DECIMAL(written) else -1

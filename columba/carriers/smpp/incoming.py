@@ -9,6 +9,7 @@ from typing import Final
 
 from columba.core.contract import Fragment, Inbound
 from columba.core.inbound import data_uri
+from columba.core.model import Raw
 from columba.numbers import NumberError, normalise, sender
 from columba.smpp.pdu import DataSm, ShortMessagePdu
 from columba.smpp.tlv import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS, find
@@ -33,9 +34,7 @@ def reader(config: Config) -> Callable[[ShortMessagePdu | DataSm], Inbound]:
     meanings = {0: default}
     meanings |= {coding_of(coding): _meaning(alphabet) for coding, alphabet in config.inbound_data_codings.items()}
 
-    def body_of(pdu: ShortMessagePdu | DataSm) -> Decoded:
-        octets = pdu.short_message if isinstance(pdu, ShortMessagePdu) else b""
-        octets = octets or find(pdu.tlvs, MESSAGE_PAYLOAD) or b""
+    def body_of(pdu: ShortMessagePdu | DataSm, octets: bytes) -> Decoded:
         coding, alphabet = meanings.get(pdu.data_coding, (pdu.data_coding, default[1]))
         headed = bool(pdu.esm_class & EsmClass.UDHI)
         body = decode(coding, octets, headed, alphabet=alphabet)
@@ -44,13 +43,16 @@ def reader(config: Config) -> Callable[[ShortMessagePdu | DataSm], Inbound]:
         return body
 
     def read(pdu: ShortMessagePdu | DataSm) -> Inbound:
-        body = body_of(pdu)
+        octets = pdu.short_message if isinstance(pdu, ShortMessagePdu) else b""
+        octets = octets or find(pdu.tlvs, MESSAGE_PAYLOAD) or b""
+        body = body_of(pdu, octets)
         said_by = address(pdu.source_addr_ton, pdu.source_addr)
         to = destination(pdu.dest_addr_ton, pdu.destination_addr)
         fragment = _fragment(pdu, body, wait_ms)
         if body.text is not None:
             return Inbound(said_by, to, body.text, fragment=fragment)
-        return Inbound(said_by, to, "", (data_uri(body.data),), fragment=fragment)
+        raw = Raw(octets, pdu.data_coding, pdu.esm_class & EsmClass.UDHI) if fragment is None else None
+        return Inbound(said_by, to, "", (data_uri(body.data),), fragment=fragment, raw=raw)
 
     return read
 

@@ -32,6 +32,9 @@ def writer(config: Config) -> Write:
     encode = _encoder(config)
     tlvs: Tlvs = tuple((tag_of(tag), each.value) for tag, each in config.tlvs.items())
     priorities = (config.priority.otp, config.priority.transactional, config.priority.marketing)
+    registered = {name: tag_of(tag) for name, tag in config.registration_tlvs.items()}
+    if config.interface_version == "3.3":  # it has no TLVs
+        registered = {}
     codings = (config.data_coding, config.ucs2_data_coding)
     ton, npi = config.types.destination
     plus = config.plus
@@ -47,6 +50,12 @@ def writer(config: Config) -> Write:
             there = {tag for tag, _ in more}
             longest, pid, coding = _LONGEST, raw.protocol_id, raw.data_coding
             own = tuple(each for each in tlvs if each[0] not in there)
+        if part.registration is not None:
+            there = {tag for tag, _ in (*more, *own)}
+            for name, value in part.registration.items():
+                tag = registered.get(name)
+                if tag is not None and tag not in there:
+                    own = (*own, (tag, value.encode("ascii", "replace")))
         if len(octets) > longest:
             more, octets = (MESSAGE_PAYLOAD(octets), *more), b""
         return SubmitSm(

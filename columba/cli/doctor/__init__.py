@@ -14,6 +14,7 @@ from columba.cli import stores
 from columba.cli.doctor.clock import clock_of_system
 from columba.cli.doctor.finding import KINDS, Finding
 from columba.cli.doctor.machine import certificates, files, port, python
+from columba.cli.doctor.outside import mail_server, media_store
 from columba.cli.doctor.secrets import secret_key
 from columba.cli.doctor.smpp import smpp
 from columba.cli.doctor.store import store, tripped
@@ -55,6 +56,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         "clock": [clock_of_system],
         "secrets": [secret_key],
         "ports": [port, smpp],
+        "outside": [media_store, mail_server],
         "machine": [certificates, python, files],
     }
     for area, those in checks.items():
@@ -72,8 +74,8 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
 def doctor(ctx: click.Context, flags: dict[str, Any], as_json: bool) -> None:
     """Look for what is wrong, and say how to mend it.
 
-    Looks at the settings, the store, the clock, secrets, ports and the machine. Give it the flags and variables that
-    `columba serve` gets. It changes nothing and may run beside a server. Ends with 1 if anything fails.
+    Looks at the settings, the store, the clock, secrets, ports, media, mail and the machine. Give it the flags and
+    variables that `columba serve` gets. It changes nothing and may run beside a server. Ends with 1 if anything fails.
     """
     found: list[Finding] = []
     try:

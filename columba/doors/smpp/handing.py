@@ -172,7 +172,7 @@ class Handing:
             job = line.waiting[0]
             message = job.letter.event.message
             if message is not None and message.id in self._redacted:
-                message.text, message.extra = None, msgspec.structs.replace(message.extra, media=None)
+                message.text, message.extra = None, msgspec.structs.replace(message.extra, media=None, raw=None)
             pdus = told(job.letter.event, receiver.login.limits.alphabet, receiver.version)
             if len(pdus) > receiver.room and receiver.room < WINDOW:
                 return  # parts of one text go to one session

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from columba.core import ids, status
-from columba.core.model import Event, Message
+from columba.core.model import Event, Message, media_link
 from columba.smpp.pdu import DeliverSm
 from columba.smpp.receipt import Receipt, format_receipt
 from columba.smpp.tlv import MESSAGE_PAYLOAD, MESSAGE_STATE, RECEIPTED_MESSAGE_ID
@@ -122,8 +122,9 @@ def _utc(ms: int) -> datetime:
 
 
 def _text(message: Message, alphabet: Alphabet, version: int) -> Sequence[DeliverSm]:
-    text = message.text or "\n".join(message.extra.media or ())
-    if not text:  # it was redacted meanwhile
+    raw = message.extra.raw
+    text = message.text or "\n".join(media_link(word) for word in message.extra.media or ())
+    if not text and not raw:  # it was redacted meanwhile
         return ()
     from_ton, from_npi, from_address = address(message.sender)
     to_ton, to_npi, to_address = address(message.to)
@@ -137,6 +138,8 @@ def _text(message: Message, alphabet: Alphabet, version: int) -> Sequence[Delive
             tlvs=() if short else (MESSAGE_PAYLOAD(octets),),
         )  # fmt: skip
 
+    if raw:  # it is no text
+        return [deliver(part.data_coding, part.octets, part.esm_class) for part in raw]
     coding, octets = encoded(text, alphabet)
     if len(octets) <= LONGEST or version >= _TLVS_FROM:
         return (deliver(coding, octets[:0xFFFF]),)

@@ -43,11 +43,15 @@ class Draft:
         self.headers = headers
         self.body = body
 
+    def copy(self) -> "Draft":
+        return Draft(self.method, self.url, {**self.headers}, self.body)
+
     def set(self, name: str, value: str) -> None:
         """A header; in place of one of this name, however it is written."""
-        low = name.lower()
-        for known in [each for each in self.headers if each.lower() == low]:
-            del self.headers[known]
+        if name not in self.headers:
+            low = name.lower()
+            for known in [each for each in self.headers if each.lower() == low]:
+                del self.headers[known]
         self.headers[name] = value
 
     def add_query(self, name: str, value: str) -> None:
@@ -101,26 +105,25 @@ def _bearer(draft: Draft, auth: Bearer, moment: Moment) -> None:
 
 def _hmac(draft: Draft, auth: Hmac, moment: Moment) -> None:
     seconds = moment.at // 1000
-    parts = urlsplit(draft.url) if not moment.masked else None
     context = {
         **moment.context,
         "body": draft.body.decode("utf-8", "replace"),
         "timestamp": seconds,
         "method": draft.method,
         "url": draft.url,
-        "path": parts.path if parts is not None else "",
+        "path": "" if moment.masked else urlsplit(draft.url).path,
         "idempotency_id": moment.idempotency_id,
     }
     if auth.timestamp_header is not None:
         draft.set(auth.timestamp_header, str(seconds))
-    prefix = Template.parse(auth.prefix, SIGNED).render(context)
+    prefix = Template.parse(auth.prefix, SIGNED, "line").render(context)
     if moment.masked:
         draft.set(auth.header, prefix + HIDDEN)
         return
     if auth.template == "{{ body }}":  # the very bytes, whatever they are
         signed = draft.body
     else:
-        signed = Template.parse(auth.template, SIGNED).render(context).encode()
+        signed = Template.parse(auth.template, SIGNED).render(context).encode("utf-8", "replace")
     digest = hmac.digest(_key(moment.secret(auth.secret), auth.key), signed, auth.algorithm)
     if auth.encoding == "hex":
         shown = digest.hex()

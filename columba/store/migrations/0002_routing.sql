@@ -52,9 +52,10 @@ create table carrier_health (
   refused double precision not null,
   delivered double precision not null,
   undelivered double precision not null,
-  sessions integer not null,
-  open integer not null,
-  stalled integer not null,
+  streak double precision not null,
+  sessions double precision not null,
+  open double precision not null,
+  stalled double precision not null,
   at bigint not null,
   primary key (carrier_id, token)
 )

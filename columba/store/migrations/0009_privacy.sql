@@ -44,27 +44,26 @@ without rowid
 -- end
 ;
 
--- Who saw or changed what. Each entry's `hash` is of itself and of the one before: none can be changed, left out or put in
--- between without all that come after it being other ones. `n` counts without a gap.
+-- Who saw or changed what: a chain for each account. Each entry's `hash` is of itself and of the one before, with a key that
+-- is not here: none can be changed, left out or put in between without all that come after it being other ones. `n` counts
+-- without a gap.
 create table audit (
--- only sqlite
-  n integer primary key,
--- end
--- only postgres
-  n bigint primary key,
--- end
   account_id bigint not null,
+  n bigint not null,
   mode integer not null,
   at bigint not null,
   entry text not null,
-  hash text not null
-);
-create index audit_by_account on audit (account_id, n);
+  hash text not null,
+  primary key (account_id, n)
+)
+-- only sqlite
+without rowid
+-- end
+;
 
--- The newest entry; one row.
-create table audit_head (
-  id integer primary key,
+-- The newest entry of each chain.
+create table audit_heads (
+  account_id bigint primary key,
   n bigint not null,
   hash text not null
 );
-insert into audit_head (id, n, hash) values (1, 0, '');
