@@ -22,7 +22,7 @@ from columba.http.egress import Egress
 from columba.usercode import Expression, Pattern, Template, structure
 from tests.http.egress.peer import LOOPBACK
 
-CONTEXT = tried_context(TriedMessage(text="Order 12, please", groups={"order": "12"}), 1, 2, 1_767_323_045_678)
+CONTEXT = tried_context(TriedMessage(text="Order 12, please", groups={"order": "12"}), 1, {}, 1_767_323_045_678)
 TEMPLATE = "Hi {{ from }}, order {{ groups.order }}{% if keyword %} ({{ keyword | lower }}){% endif %}: {{ text }}"
 BODY = {"from": "{{ from }}", "text": "{{ text }}", "order": "{{ groups.order | int }}", "at": "{{ received_at }}"}
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'

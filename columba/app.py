@@ -11,7 +11,8 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -36,14 +37,14 @@ from columba.content import Content
 from columba.content.api import endpoints as content_endpoints
 from columba.content.holding import Holding
 from columba.core import events, ids
-from columba.core.accept import Accept, Caller, Gate, StoreGate
+from columba.core.accept import Accept, Caller, Gate, StoreGate, Submission
 from columba.core.contract import Carrier, Web
 from columba.core.cutting import measured
 from columba.core.housekeeping import Chore, Housekeeping
 from columba.core.ids import Ids
 from columba.core.inbound import Follower
 from columba.core.lanes import Lanes, join
-from columba.core.model import TYPES, show_media
+from columba.core.model import TYPES, Message, show_media
 from columba.core.overdue import Overdue
 from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Look, Sending
@@ -123,6 +124,7 @@ from columba.senders.api import endpoints as senders_endpoints
 from columba.senders.pacing import Pacing
 from columba.senders.room import Senders
 from columba.settings import Settings, networks
+from columba.spend import money
 from columba.spend.api import endpoints as spend_endpoints
 from columba.spend.budgets import Budgets, Debiting, Overspending
 from columba.spend.prices import Prices
@@ -133,6 +135,7 @@ from columba.vault import Vault, key_file, parse_key
 from columba.verify.api import endpoints as verify_endpoints
 from columba.verify.codes import Codes
 from columba.verify.held import holding as verify_holding
+from columba.verify.second import SecondCarriers, around
 from columba.verify.verifying import Verifying
 from columba.verify.verifying import policy as verify_policy
 from columba.webhooks.api import endpoints as webhooks_endpoints
@@ -214,7 +217,7 @@ class App:
         self.forwards = Forwards(
             self.store, self.snapshots, self.ids, clock, random.random, self.publisher, self.destinations,
             self.performing, lambda: self.keys.accounts.keys(), self._account, self.keys.default_country,
-            None if self.relay is None else self._mail,
+            None if self.relay is None else self._mail, self._is_answered,
         )  # fmt: skip
 
         # The main path: who joins it, each in their order.
@@ -282,13 +285,15 @@ class App:
         self.forwards.runs_on(self.lanes)
         self.sending.attach = attaching.attach(self.media.links)
         self.delivering.latency = self.metrics.webhook
+        tried: dict[int, frozenset[int]] = {}
+        self._route = around(tried, self.router, self._another)
         self.accept = Accept(
             self.store,
             self.ids,
             clock,
             self.lanes,
             self.publisher,
-            measured(attaching.linked(self.router, self.carriers, self.media.links), self.carriers),
+            measured(attaching.linked(self._route, self.carriers, self.media.links), self.carriers),
             gates,
             store_gates,
             self._callback,
@@ -299,7 +304,9 @@ class App:
         self.verifying = Verifying(
             self.store, self.ids, clock, Codes(self.vault.derived("verification codes")),
             self.policies.room(verify_policy()), self.templates, self.accept, self.publisher, self.keys.default_country,
+            tried,
         )  # fmt: skip
+        self.second_carriers = SecondCarriers(self.store, clock, self.verifying)
         self.consent.stopping.lanes, self.consent.stopping.sending = self.lanes, self.sending
         self.holding = Holding(self.store, self.ids, clock, self.lanes, self.publisher, (self.quiet.gate,))
         self.states = States(self.store, self.sending)
@@ -362,6 +369,7 @@ class App:
                 Chore("privacy_kept", 600.0, self.jobs.sweep),
                 Chore("retention", 30.0, self.sweeping.step),
                 Chore("verifications", 1.0, self.verifying.expire),
+                Chore("second_carriers", 1.0, self.second_carriers.step),
                 Chore("verify_blocks", 1.0, self.verifying.report),
                 Chore("verify_counts", 60.0, self.verifying.sweep),
             )
@@ -384,6 +392,8 @@ class App:
         self.metrics.others.append(smpp_measures(self.smpp, self.sending, self.carriers))
         self.operation.measure(self.accept, self.receive, self.publisher)
         self.operation.measure_forwards(self.forwards)
+        self.operation.measure_media(self.fetching, self.alert_sending)
+        self.operation.measure_routing(self.failover, self.second, self.healths)
         self.asgi = self._doors()
         await self.snapshots.start()
         await self.lanes.start()
@@ -462,6 +472,11 @@ class App:
         )  # fmt: skip
         show_media(links.of)
 
+    def _is_answered(self, text: Message) -> bool:
+        """Is it a keyword that consent answers by itself?"""
+        found = self.consent.policy.of(text.account_id, text.mode).matcher(text.text or "")
+        return found is not None and found.meaning != "weak"
+
     def _account(self, account_id: int) -> Mapping[str, str]:
         """An account, as templates see it."""
         found = self.keys.accounts.get(account_id)
@@ -474,6 +489,19 @@ class App:
     async def _watch_carriers(self) -> None:
         await self.healths.step()
         await self.failover.step()
+
+    def _price(self, account_id: int, mode: int, to: str, text: str, sender: str | None, klass: int) -> str | None:
+        """What a text would cost, if it went now."""
+        caller = Caller(account_id, mode, default_country=self.keys.default_country(account_id))
+        message = self.accept.prepare(caller, Submission(to, text, sender, klass))
+        if isinstance(message, Refusal):
+            return None
+        each = self.prices.of(message, message.lane & ~63)
+        return None if each is None else money.show(each * message.segments)
+
+    def _another(self, message: Message, tried: Collection[int]) -> int | Refusal:
+        taken = self.router.choose(message, tried)
+        return taken if isinstance(taken, Refusal) else taken.carrier.lane_of(message.to)
 
     async def _lanes_changed(self) -> None:
         self.lanes.refresh()
@@ -494,6 +522,7 @@ class App:
         holdings = (
             Held("messages", people.show, people.erase),
             Held("media", erase=purge, parts=self.media.steps_without),
+            Held("alerts", erase=lambda person: self.alerts.erase(person.account_id, person.mode, person.number)),
             Held("forwards", parts=others.forwards),
             others.consent(self.store, self.consent.ledger.hashes),
             verify_holding(self.store, clock),
@@ -531,7 +560,7 @@ class App:
         )  # fmt: skip
         endpoints = [
             *messages_endpoints(self.store, self.cancel, self.redact, clock, self.keys.default_country),
-            *templates_endpoints(self.templates, self.store, self.ids),
+            *templates_endpoints(self.templates, self.store, self.ids, self._price),
             *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
             *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
             *carriers_endpoints(
@@ -578,7 +607,7 @@ class App:
             *sandbox_endpoints(self.receive, self.carriers),
             *self.forwards.endpoints(),
             *destinations_endpoints(
-                self.destinations, self.performing, self.egress, self.ids, clock, self.forwards.naming
+                self.destinations, self.performing, self.egress, self.ids, clock, self._account, self.forwards.naming
             ),
             *echo.endpoints(),
             *media_endpoints(self.media, self.fetching, self.egress, self.store, clock),
@@ -588,7 +617,8 @@ class App:
             *oauth.endpoints(),
             *self.operation.endpoints(),
         ]
-        described = document(
+        described = partial(
+            document,
             endpoints,
             title="Columba",
             version=__version__,

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from columba.alerts.sending import Sending
 from columba.core import ids
 from columba.core.accept import Accept
 from columba.core.events import Publisher
@@ -19,7 +20,11 @@ from columba.core.receive import Receive as ReceivePath
 from columba.forwarding.room import Forwards
 from columba.http.endpoint import Endpoint, describe
 from columba.http.wire import TYPE_JSON, client_address, encode, send_answer
+from columba.media.fetching import Fetching
 from columba.metrics import Metrics
+from columba.routing.failover import Failover
+from columba.routing.health import Healths
+from columba.routing.second import SecondRoutes
 from columba.store import Store
 
 TAG: Final = "Operation"
@@ -117,8 +122,25 @@ class Operation:
 
     def measure_forwards(self, forwards: Forwards) -> None:
         metrics = self._metrics
-        metrics.counter("forwards", "Attempts at forwards, by outcome.", "outcome", lambda: forwards.forwarding.outcomes)
+        metrics.counter("forwards", "Attempts at forwards.", "outcome", lambda: forwards.forwarding.outcomes)
         metrics.counter("actions", "Other actions of rules, by outcome.", "outcome", lambda: forwards.acting.outcomes)
+
+    def measure_media(self, fetching: Fetching, notices: Sending) -> None:
+        metrics = self._metrics
+        metrics.counter("media_fetches", "Media of texts, by outcome.", "outcome", lambda: fetching.outcomes)
+        metrics.counter("alert_notices", "Notices of alerts, by outcome.", "outcome", lambda: notices.outcomes)
+
+    def measure_routing(self, failover: Failover, second: SecondRoutes, healths: Healths) -> None:
+        metrics = self._metrics
+        moved = {"refused": lambda: failover.moved, "receipt": lambda: second.sent_again}
+        metrics.counter(
+            "rerouted", "Messages that went on to another carrier.", "why",
+            lambda: {why: count() for why, count in moved.items()},
+        )  # fmt: skip
+        metrics.gauge(
+            "carrier_standing", "How a carrier does: 1 without a flaw, 0 down.", ("carrier",),
+            lambda: [((ids.show("car", an_id),), each.standing) for an_id, each in healths.all.items()],
+        )  # fmt: skip
 
     def _each(self, read: Callable[[Lane], float]) -> Labelled:
         lanes = self._lanes.owned.values()

@@ -11,8 +11,9 @@ returning id
 
 -- Only as it was read.
 -- name: update_alert
--- rows: id int, version int, name text, enabled int, rule text, channels text, check_at int, at int
+-- rows: id int, version int, name text, enabled int, rule text, channels text, check_at int, notify_at int, at int
 update alerts set name = r.name, enabled = r.enabled, rule = r.rule, channels = r.channels, check_at = r.check_at,
+  notify_at = case when alerts.notify_at is null or r.notify_at is null then alerts.notify_at else r.notify_at end,
   version = alerts.version + 1, updated_at = r.at
 from {rows} r where alerts.id = r.id and alerts.version = r.version
 returning alerts.id
@@ -210,3 +211,16 @@ returning carrier_id
 -- name: unwatch
 -- rows: carrier_id int
 delete from carrier_watch where carrier_id in (select r.carrier_id from {rows} r)
+
+-- A person who is to be forgotten: the number goes from what was told.
+
+-- name: erase_incidents
+-- rows: account_id int, mode int, number text
+update alert_incidents set latest = '' from {rows} r join alerts a on a.account_id = r.account_id and a.mode = r.mode
+where alert_incidents.alert_id = a.id and alert_incidents.latest like '%' || r.number || '%'
+
+-- name: erase_notices
+-- rows: account_id int, mode int, number text
+update alert_notices set notice = replace(alert_notices.notice, r.number, '[erased]') from {rows} r
+where alert_notices.account_id = r.account_id and alert_notices.mode = r.mode
+  and alert_notices.notice like '%' || r.number || '%'

@@ -196,7 +196,8 @@ class Collecting:
                 plan(Step(SQL["nothing_to_tell"], [(alert.id, due)]), Step(SQL["forget_closed"], over))
             )
             return
-        again = self._arm("", alert, now)[2] + alert.rule.every * 1000
+        digest = alert.rule.digest
+        again = now + alert.rule.every * 1000 if digest is None else next_digest(digest, now + 60_000)
         results = await self._store.commit(
             plan(
                 Step(SQL["claim_notice"], [(alert.id, due, now)]),

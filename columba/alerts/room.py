@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from columba.alerts.moments import next_digest
 from columba.alerts.shapes import Channel, Rule, types_of
 from columba.core.model import CARRIER_DOWN, CARRIER_UP, WEBHOOK_DISABLED, WEBHOOK_FAILING, WEBHOOK_RECOVERED
 from columba.core.snapshots import Snapshots
@@ -98,7 +99,7 @@ class Alerts:
         now: Alert = msgspec.structs.replace(was, updated_at=at, **changes)
         row = (
             now.id, was.version, now.name, int(now.enabled), _text(now.rule), self._seal(now.channels),
-            _check_at(now.rule, now.enabled, at), at,
+            _check_at(now.rule, now.enabled, at), _notify_at(was.rule, now.rule, at), at,
         )  # fmt: skip
         gone: list[Row] = [] if now.enabled else [(now.id,)]  # what is off starts anew
         results = await self._store.commit(
@@ -132,6 +133,11 @@ class Alerts:
         )
         await self._snapshots.changed()
 
+    async def erase(self, account_id: int, mode: int, number: str) -> None:
+        """Forget a person's number in what was told."""
+        row = (account_id, mode, number)
+        await self._store.commit(plan(Step(SQL["erase_incidents"], [row]), Step(SQL["erase_notices"], [row])))
+
     def _seal(self, channels: Sequence[Channel]) -> str:
         return self._vault.seal(_text(channels))
 
@@ -142,6 +148,13 @@ class Alerts:
 
 def _check_at(rule: Rule, enabled: bool, at: int) -> int | None:
     return at if enabled and rule.delivery_rate is not None else None
+
+
+def _notify_at(was: Rule, now: Rule, at: int) -> int | None:
+    """When to tell what waits, where it was to be told by another clock."""
+    if (was.wait, was.every, was.digest, was.quiet) == (now.wait, now.every, now.digest, now.quiet):
+        return None
+    return at if now.digest is None else next_digest(now.digest, at)
 
 
 def _text(value: object) -> str:

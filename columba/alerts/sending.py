@@ -31,6 +31,7 @@ SCHEDULE_S: Final = (30, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800)  # a
 CLAIM_MS: Final = 120_000  # longer than one attempt may take
 MOST_AT_ONCE, MOST_READ = 8, 100
 TIMEOUT_S: Final = 15.0
+STOP_S: Final = 5.0
 KEPT_MS: Final = 90 * 86_400_000
 
 log = structlog.get_logger()
@@ -74,6 +75,7 @@ class Sending:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._beginning: asyncio.Task[None] | None = None
         self._again = self._stopped = False
+        self.outcomes: dict[str, float] = {"sent": 0, "retried": 0, "failed": 0}
 
     # The outbox
 
@@ -130,13 +132,15 @@ class Sending:
             else:
                 row = (an_id, SENT, now, "", self._clock())
             await self._store.commit(plan(Step(SQL["settle_notice"], [(*row[:3], row[3] or None, row[4])])))
+            self.outcomes[("retried", "sent", "failed")[row[1]]] += 1
         except StoreUnavailable:
             pass  # its claim ends, and it is sent again with the same id
         except Exception:
             log.exception("alerts.send_failed", notice=an_id)
         finally:
             self._running.pop(an_id, None)
-            self.wake()
+            if not self._stopped:
+                self.wake()
 
     def _after(self, an_id: int, failed: Failed, attempts: int, now: int) -> tuple[int, int, int, str, int]:
         if failed.final or attempts > len(SCHEDULE_S):
@@ -150,9 +154,11 @@ class Sending:
         await self._store.commit(plan(Step(SQL["sweep_notices"], [(before,)])))
 
     async def stop(self) -> None:
-        """Leave what is under way: it is due again when its claim ends."""
+        """Wait a little for what is under way; what is left is due again when its claim ends."""
         self._stopped = True
         tasks = [*self._running.values(), *([] if self._beginning is None else [self._beginning])]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -165,8 +171,12 @@ class Sending:
         told = sample(alert.id, alert.name, alert.account_id, now)
         those = recipients(alert.channels)
         drawn = [self._ids() for _ in those]
+        places = asyncio.Semaphore(MOST_AT_ONCE)
         tried = await asyncio.gather(
-            *(self._try(an_id, alert, channel, who, told) for an_id, (channel, who) in zip(drawn, those, strict=True))
+            *(
+                self._try(an_id, alert, channel, who, told, places)
+                for an_id, (channel, who) in zip(drawn, those, strict=True)
+            )
         )
         rows = [
             (
@@ -178,13 +188,16 @@ class Sending:
         await self._store.commit(plan(Step(SQL["insert_notices"], rows)))
         return list(tried)
 
-    async def _try(self, an_id: int, alert: Alert, channel: Channel, who: str, told: Notice) -> Tried:
-        began = self._loop.time()
+    async def _try(
+        self, an_id: int, alert: Alert, channel: Channel, who: str, told: Notice, places: asyncio.Semaphore
+    ) -> Tried:
         ok, detail = True, "It was taken."
-        try:
-            await self.send(an_id, alert.account_id, alert.mode, channel, told)
-        except Failed as failed:
-            ok, detail = False, str(failed)
+        async with places:
+            began = self._loop.time()
+            try:
+                await self.send(an_id, alert.account_id, alert.mode, channel, told)
+            except Failed as failed:
+                ok, detail = False, str(failed)
         took = round(1000 * (self._loop.time() - began))
         return Tried(channel=kind_of(channel), recipient=who, ok=ok, detail=detail, took_ms=took)
 

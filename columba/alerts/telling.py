@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from columba.alerts.shapes import NAMES, Channel, Email, Text, Where
+from columba.alerts.shapes import NAMES, Channel, Email, Slack, Text, Where
 from columba.core import ids, model, status
 from columba.core.model import (
     ACTION_FAILED,
@@ -68,8 +68,10 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def concerns(where: Where, event: Event) -> bool:
-    """Whether an event of a message is one of those that are meant. A text that is an alert never is."""
+    """Whether an event of a message or a carrier is one of those that are meant. A text that is an alert never is."""
     message = event.message
+    if event.type in (CARRIER_DOWN, CARRIER_UP):
+        return not where.carrier or ids.show("car", event.subject) in where.carrier
     if message is None:
         return True
     if MARK in (message.extra.metadata or {}):
@@ -202,8 +204,17 @@ def sample(alert_id: int, name: str, account_id: int, now: int) -> Notice:
 
 def text_of(channel: Channel, told: Notice) -> str:
     """What a channel says."""
+    if isinstance(channel, Slack):  # what it would take for a link, or a mention of everybody
+        told = msgspec.structs.replace(
+            told, name=_plain(told.name), summary=_plain(told.summary), opened=[*map(_plain, told.opened)],
+            ongoing=[*map(_plain, told.ongoing)], recovered=[*map(_plain, told.recovered)],
+        )  # fmt: skip
     usual = _SHORT if isinstance(channel, Text) else _PLAIN if isinstance(channel, Email) else _SLACK
     return _render(getattr(channel, "text", None) or usual, told)
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def subject_of(channel: Email, told: Notice) -> str:

@@ -127,10 +127,10 @@ def by_status(number: int, said: str = "") -> Outcome:
 
 _BY_STATUS: Final = {
     402: ACCOUNT, 401: ACCOUNT, 403: ACCOUNT, 404: ACCOUNT, 405: ACCOUNT, 407: ACCOUNT, 410: ACCOUNT, 408: NOBODY_KNOWS,
-    409: REJECTED, 425: TROUBLE, 429: TOO_FAST, 502: NOBODY_KNOWS, 504: NOBODY_KNOWS,
+    409: REJECTED, 425: TROUBLE, 429: TOO_FAST, **dict.fromkeys((502, 504, 520, 524, 598, 599), NOBODY_KNOWS),
 }  # fmt: skip
-# A success that can't be read may be one: asking again might send it twice. 502 and 504 come from what stands before the
-# provider's server, which had no answer itself.
+# A success that can't be read may be one: asking again might send it twice. 502, 504 and their like come from what stands
+# before the provider's server, which had no answer itself.
 _BY_CLASS: Final = {2: NOBODY_KNOWS, 3: ACCOUNT, 4: REJECTED, 5: TROUBLE}
 
 

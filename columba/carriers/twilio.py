@@ -186,6 +186,9 @@ def parse(config: Config, callback: Callback) -> Said:
         return told(an_id, word, STATUSES, callback.now, ERRORS, code, NO_CONTENT)
     media = tuple(fields[f"MediaUrl{n}"] for n in range(int(fields.get("NumMedia") or 0)) if f"MediaUrl{n}" in fields)
     text = Inbound(fields["From"], fields["To"], fields.get("Body", ""), media, fields["MessageSid"])
+    word = fields.get("OptOutType", "").lower()  # Twilio has answered it
+    if word in ("stop", "start", "help"):
+        text = text._replace(opt_out=word)
     return Said(inbound=(text,), reply=TWIML)
 
 

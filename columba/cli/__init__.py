@@ -39,6 +39,10 @@ USE: dict[str, Place] = {
     "privacy": Place("columba.cli.privacy:privacy", "Export and erase people by number; set how long what is kept."),
     "audit": Place("columba.cli.audit:audit", "See who saw or changed what, and whether the log of it is whole."),
     "carriers": Place("columba.cli.carriers:carriers", "Set up, look after and try out the ways to the networks."),
+    "routes": Place("columba.cli.routes:routes", "Say which carrier takes which message; ask which way one would take."),
+    "senders": Place("columba.cli.senders:senders", "Register numbers, short codes and names, and make pools of them."),
+    "prices": Place("columba.cli.spend:prices", "Import and list what parts cost."),
+    "spend": Place("columba.cli.spend:spend", "See what was spent, and bound it."),
     "smpp": Place("columba.cli.smpp:smpp", "List programs that are bound; follow the PDUs of a session."),
     "alerts": Place(
         "columba.cli.alerts:alerts", "Be told when something goes wrong: by mail, to a webhook, in Slack or by text."
@@ -51,7 +55,7 @@ USE: dict[str, Place] = {
     "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
     "destinations": Place("columba.cli.destinations:destinations", "Set up and try out where texts are forwarded to."),
     "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),
-    "forward": Place("columba.cli.rules:forward", "Try the rules out with a text: what matches, what would be sent."),
+    "forward": Place("columba.cli.rules:forward", "Try out what is done with a text from a person."),
     "forwards": Place("columba.cli.rules:forwards", "See what rules did with texts; try again what failed."),
     "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
 }

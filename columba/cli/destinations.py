@@ -106,6 +106,38 @@ def create(
 @destinations.command()
 @with_api
 @click.argument("destination_id", metavar="ID")
+@click.argument("file", metavar="FILE")
+def change(api: Api, as_json: bool, destination_id: str, file: str) -> None:
+    """Change the fields of a destination that a JSON file names; `-` is standard input.
+
+    \b
+      echo '{"timeout": 30, "params": {"tags": "sms,vip"}}' | columba destinations change dst_... -
+    """
+    _told(
+        api.change("PATCH", _place(destination_id), _object(_content(file if file == "-" else f"@{file}", "FILE"))),
+        as_json,
+    )
+
+
+@destinations.command()
+@with_api
+@click.argument("destination_id", metavar="ID")
+def enable(api: Api, as_json: bool, destination_id: str) -> None:
+    """Forward to it again: what has waited goes now."""
+    _told(api.change("PATCH", _place(destination_id), {"enabled": True}), as_json)
+
+
+@destinations.command()
+@with_api
+@click.argument("destination_id", metavar="ID")
+def disable(api: Api, as_json: bool, destination_id: str) -> None:
+    """Forward nothing to it; what comes for it waits."""
+    _told(api.change("PATCH", _place(destination_id), {"enabled": False}), as_json)
+
+
+@destinations.command()
+@with_api
+@click.argument("destination_id", metavar="ID")
 @click.option("--from", "sender", metavar="NUMBER", help="Who texts.")
 @click.option("--to", metavar="NUMBER", help="Which of your numbers.")
 @click.option("--text", metavar="TEXT", help="What.")
@@ -193,6 +225,68 @@ def presets(api: Api, as_json: bool, name: str | None) -> None:
             notes.append("optional" if default is None else f"default {default}")
         told = param["title"] + (f" ({', '.join(notes)})" if notes else "")
         click.echo(f"  {key:<18} {clean(told)}")
+
+
+@destinations.group(cls=Listing)
+def secrets() -> None:
+    """Keep the secrets that several destinations use. Without a command their names are listed."""
+
+
+@secrets.command("list")
+@with_api
+def list_secrets(api: Api, as_json: bool) -> None:
+    """List the names of secrets; what they are is never shown."""
+    rows = api.get("/v1/secrets")["data"]
+    if as_json:
+        click.echo(json_text(rows))
+    elif rows or not sys.stdout.isatty():
+        show.table(("name", "updated_at"), [[row["name"], row["updated_at"]] for row in rows])
+
+
+@secrets.command("set")
+@with_api
+@click.argument("name", metavar="NAME")
+def set_secret(api: Api, as_json: bool, name: str) -> None:
+    """Add a secret, or replace it: it is read from standard input, and asked for at a terminal."""
+    place = _secret(name)
+    if sys.stdin.isatty():
+        value = click.prompt(name, hide_input=True, err=True)
+    else:
+        value = _content("-", "standard input").rstrip("\r\n")
+    known = {row["name"] for row in api.get("/v1/secrets")["data"]}
+    if name in known:
+        told = api.change("PATCH", place, {"value": value})
+    else:
+        told = api.post("/v1/secrets", {"name": name, "value": value})
+    if as_json:
+        click.echo(json_text(told))
+    else:
+        click.echo(f"{clean(name)} is kept.", err=True)
+
+
+@secrets.command("delete")
+@with_api
+@click.argument("name", metavar="NAME")
+def delete_secret(api: Api, as_json: bool, name: str) -> None:
+    """Delete a secret. Refused while a destination names it."""
+    api.delete(_secret(name))
+    if as_json:
+        click.echo(json_text({"name": name, "deleted": True}))
+    else:
+        click.echo(f"{clean(name)} is deleted.", err=True)
+
+
+def _secret(name: str) -> str:
+    if not name.isascii() or not name.replace("_", "").isalnum():
+        raise click.BadParameter(f"{name!r} is no name: letters, digits and _.", param_hint="NAME")
+    return f"/v1/secrets/{name}"
+
+
+def _told(row: Json, as_json: bool) -> None:
+    if as_json:
+        click.echo(json_text(row))
+    else:
+        click.echo(f"{clean(row['id'])}  {clean(row['name'])}  {'on' if row.get('enabled') else 'off'}")
 
 
 def _preset(api: Api, name: str) -> Json:

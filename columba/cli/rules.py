@@ -24,7 +24,7 @@ KINDS = ("forward", "reply", "tag", "text", "email", "drop", "all")
 
 @click.group(cls=Listing)
 def rules() -> None:
-    """Set up what is done with texts from people: forward, reply, tag, ...
+    """Say what is done with texts from people: forward, reply, tag.
 
     Without a command the rules are listed, in their order.
     """

@@ -20,7 +20,7 @@ STATES = {"approved": "good", "pending": "doubt", "expired": "bad", "canceled": 
 
 @click.group()
 def verify() -> None:
-    """Send codes, check them, and see what the guard blocks."""
+    """Send two-factor codes, check them, see what the guard blocks."""
 
 
 @verify.command()

@@ -232,7 +232,7 @@ def endpoints(
 def suppression(row: Row) -> Suppression:
     consent_id, number, sender, klass, source, at, _ = row
     return Suppression(
-        number=number, class_=None if klass == EVERY_CLASS else status.CLASSES[klass],  # type: ignore[arg-type]
+        number=number or None, class_=None if klass == EVERY_CLASS else status.CLASSES[klass],  # type: ignore[arg-type]
         sender=sender or None, source=source, since=model.rfc3339(at), consent_id=ids.show("con", consent_id),
     )  # fmt: skip
 

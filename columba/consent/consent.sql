@@ -9,15 +9,16 @@ insert into hash_keys (name, sealed) select name, sealed from {rows} r where tru
 -- name: refused
 -- rows: ref int, id int, account_id int, mode int, hash int, sender text, class int, needs int
 -- gives: ref, id, code
-select ref, id, case when state = 0 then 'opted_out' else 'consent_required' end as code
+-- `standing` is 0 out, 1 unknown, 2 in: one number of the newest word's time and, in its last bit, whether it is an
+-- opt-out, so that no row is sorted; sender and class are looked at where the hash is found, not sought.
+select ref, id, case when standing = 0 then 'opted_out' else 'consent_required' end as code
 from (
-  select r.ref, r.id, r.needs, (
-    select s.state from standings s
+  select r.ref, r.id, r.needs, coalesce((
+    select 2 - 2 * (max(s.at * 2 + 1 - s.state) % 2) from standings s
     where s.account_id = r.account_id and s.mode = r.mode and s.hash = r.hash
-      and (s.sender = '' or s.sender = r.sender) and (s.class = -1 or s.class = r.class)
-    order by s.at desc, s.consent_id desc limit 1) as state
+      and s.sender || '' in ('', r.sender) and s.class + 0 in (-1, r.class)), 1) as standing
   from {rows} r) found
-where state = 0 or (needs = 1 and state is null)
+where standing <= needs
 
 -- name: record
 -- rows: ref int, id int, account_id int, mode int, hash int, number text, sender text, class int, purpose text, action int
@@ -99,8 +100,14 @@ where c.action = 0 and exists (
   where s.account_id = c.account_id and s.mode = c.mode and s.hash = c.hash and s.sender = c.sender
     and s.class = c.class and s.consent_id = c.id)
   and (r.always = 1 or exists (
-    select 1 from messages m
-    where m.to_addr = c.number and m.account_id = c.account_id and m.mode = c.mode and m.status in (10, 20)))
+    select 1 from messages m where m.to_addr = c.number and m.status in (10, 20)
+-- only sqlite
+      and +m.account_id = c.account_id and +m.mode = c.mode
+-- end
+-- only postgres
+      and m.account_id = c.account_id and m.mode = c.mode
+-- end
+    ))
 
 -- name: drop_stopping
 -- rows: id int
@@ -165,7 +172,13 @@ select 1 from stopping limit 1
 -- name: stopped_messages
 select t.consent_id, m.id, m.status, m.lane from stopping t
 join messages m on m.to_addr = t.number and m.id < t.before
-where m.account_id = t.account_id and m.mode = t.mode and m.direction = 0 and m.status in (10, 20) and m.id <> t.spare
+where m.direction = 0 and m.status in (10, 20) and m.id <> t.spare
+-- only sqlite
+  and +m.account_id = t.account_id and +m.mode = t.mode
+-- end
+-- only postgres
+  and m.account_id = t.account_id and m.mode = t.mode
+-- end
   and (t.sender = '' or t.sender = m.from_addr) and (t.class = -1 or t.class = m.class)
 order by t.consent_id, m.id limit 1000
 
@@ -205,7 +218,7 @@ from consents c where c.account_id = :account_id and c.mode = :mode and c.id = :
 
 -- name: standings_of
 select s.sender, s.class, s.state, s.at, s.consent_id from standings s
-where s.account_id = :account_id and s.mode = :mode and s.hash = :hash order by s.at desc, s.consent_id desc
+where s.account_id = :account_id and s.mode = :mode and s.hash = :hash order by s.at desc, s.state, s.consent_id desc
 
 -- name: suppressions
 select s.consent_id, c.number, s.sender, s.class, c.source, s.at, s.hash from standings s
@@ -219,12 +232,6 @@ select s.consent_id, c.number, s.sender, s.class, c.source, s.at, s.hash from st
 left join consents c on c.id = s.consent_id
 where s.account_id = :account_id and s.mode = :mode and s.hash = :hash and s.state = 0
 order by s.consent_id desc limit :most
-
--- Privacy: all that is known of a person's consent but the standing itself, which is nobody's without the key.
--- name: erase_consents
--- rows: account_id int, hash int
-delete from consents where id in (
-  select c.id from {rows} r join consents c on c.account_id = r.account_id and c.hash = r.hash and c.mode in (0, 1))
 
 -- Files
 

@@ -90,7 +90,7 @@ def endpoints(store: Store, imports: Imports) -> list[Endpoint]:
         "GET", "/v1/consents/export", media="text/csv", scope="consent:read", tag=TAG, summary="Export the ledger"
     )
     async def export_consents(call: Call[None, None]) -> Response:
-        """All rows as CSV, the oldest first. The file can be imported again."""
+        """All rows as CSV, the oldest first, but for those of erased persons. The file can be imported again."""
         who = _caller(call)
         return _file("consents.csv", _ledger(store, who.account_id, who.mode))
 
@@ -120,7 +120,7 @@ async def _ledger(store: Store, account_id: int, mode: int) -> AsyncIterator[str
     while True:
         rows = await store.read(SQL["ledger_from"], account_id=account_id, mode=mode, after=after, most=AT_ONCE)
         if rows:
-            yield _csv(_ledger_row(row) for row in rows)
+            yield _csv(_ledger_row(row) for row in rows if row[1])
         if len(rows) < AT_ONCE:
             return
         after = rows[-1][0]
@@ -133,7 +133,7 @@ async def _suppressions(store: Store, account_id: int, mode: int) -> AsyncIterat
         rows = await store.read(
             SQL["suppressions"], account_id=account_id, mode=mode, before=before, hash=last, most=AT_ONCE
         )
-        shown = [_suppression_row(row) for row in rows if row[1] is not None]
+        shown = [_suppression_row(row) for row in rows if row[1]]
         if shown:
             yield _csv(shown)
         if len(rows) < AT_ONCE:

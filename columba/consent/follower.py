@@ -5,8 +5,8 @@ handled, so that no rule sees it. A word that often means something else ("yes")
 out or was asked to confirm, and rules see it too. A carrier's word that somebody has opted out goes to the same ledger.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -15,6 +15,7 @@ from columba.consent.ledger import STEPS, Entry, Ledger, Said
 from columba.consent.replies import AGAIN_MS, Replies, Reply
 from columba.consent.settings import Document, InForce
 from columba.core import events, model
+from columba.core.ids import Ids
 from columba.core.inbound import RECORDED, Heard
 from columba.policies import Policy
 from columba.store import Results, Step, Store, StoreUnavailable
@@ -23,18 +24,25 @@ MINE: Final = "consent"
 HELP: Final = STEPS  # the place of the step for help, after those of the ledger
 
 log = structlog.get_logger()
+Spawn = Callable[[Awaitable[None]], None]
 
 
 class Follower:
     """Of columba.core.inbound."""
 
     def __init__(
-        self, policy: Policy[Document, InForce], ledger: Ledger, replies: Replies, ids: Any, clock: Any, spawn: Any
+        self,
+        policy: Policy[Document, InForce],
+        ledger: Ledger,
+        replies: Replies,
+        new_id: Ids,
+        clock: Callable[[], int],
+        spawn: Spawn,
     ) -> None:
         self._policy = policy
         self._ledger = ledger
         self._replies = replies
-        self._ids = ids
+        self._ids = new_id
         self._clock = clock
         self._spawn = spawn
 
@@ -67,13 +75,11 @@ class Follower:
         if not message.sender.startswith("+"):
             return None
         in_force = self._policy.of(message.account_id, message.mode)
-        told = heard.noticed.get("opt_out_type")  # the carrier's own word, and its own answer
+        told: str | None = heard.noticed.get("opt_out")  # the carrier's own word, and its own answer
         found = in_force.matcher(message.text or "")
-        meaning = {"STOP": "stop", "START": "start", "HELP": "help"}.get(str(told).upper()) if told else None
-        if meaning is None:
-            if found is None:
-                return None
-            meaning = found.meaning
+        if told is None and found is None:
+            return None
+        meaning = told or (found.meaning if found is not None else "")
         language = found.language if found is not None else in_force.document.language
         heard.keyword = "start" if meaning == "weak" else meaning
         heard.handled = meaning != "weak"
@@ -105,14 +111,14 @@ class Follower:
 class Carriers:
     """Messages that failed because the carrier says that the person has opted out there."""
 
-    def __init__(self, store: Store, ledger: Ledger, spawn: Any) -> None:
+    def __init__(self, store: Store, ledger: Ledger, spawn: Spawn) -> None:
         self._store = store
         self._ledger = ledger
         self._spawn = spawn
 
-    def failed(self, failures: Sequence[tuple[int, str | None, str | None]]) -> None:
+    def failed(self, failures: Sequence[events.Failure]) -> None:
         """(message id, error, the carrier's code) of messages that have just failed."""
-        those = [(an_id, code) for an_id, error, code in failures if error == "opted_out" and code != MINE]
+        those = [(an_id, code) for an_id, error, code in failures if error == "opted_out"]
         if those:
             self._spawn(self._record(those))
 

@@ -215,7 +215,7 @@ def view(row: Row) -> model.Json:
     an_id, number, sender, klass, purpose, action, source, at, words, language, proof, message_id, import_id = row
     return {
         "id": ids.show("con", an_id),
-        "number": number,
+        "number": number or None,
         "action": ACTIONS[action],
         "class": None if klass == EVERY_CLASS else status.CLASSES[klass],
         "sender": sender or None,

@@ -68,6 +68,7 @@ class NewConsent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Consent(msgspec.Struct, kw_only=True):
     """A row of the ledger.
 
+    number: null once the person was erased
     action: `opt_in_requested` is an opt-in that waits for the person's yes
     class: null for every class
     sender: null for every sender
@@ -78,7 +79,7 @@ class Consent(msgspec.Struct, kw_only=True):
     """
 
     id: str
-    number: str
+    number: str | None
     action: Literal["opt_in", "opt_out", "opt_in_requested"]
     class_: Class | None = field(name="class")
     sender: str | None

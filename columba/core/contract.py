@@ -3,11 +3,12 @@
 A carrier kind is one file in `columba/carriers`. It owns the wire and nothing else: no database, no retries, no queue.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from columba.core import ids
 from columba.core.model import Raw
 from columba.text import Decoded
 
@@ -124,7 +125,8 @@ class Fragment(NamedTuple):
 class Inbound(NamedTuple):
     """A text from a person, or one part of it. One with an id of the carrier's that was there before is left out.
 
-    `raw` is what is no text, as it came, for programs that know what to do with it.
+    `raw` is what is no text, as it came, for programs that know what to do with it. `opt_out` is what the carrier says
+    that it means, where it keeps opt-outs itself and has answered: `stop`, `start` or `help`.
     """
 
     sender: str
@@ -134,6 +136,7 @@ class Inbound(NamedTuple):
     carrier_message_id: str | None = None
     fragment: Fragment | None = None
     raw: Raw | None = None
+    opt_out: str | None = None
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -165,6 +168,18 @@ class Carrier(msgspec.Struct, frozen=True):
     def lane_of(self, to: str) -> int:
         """A person's texts always take the same one of its lanes."""
         return self.id if self.lanes == 1 else self.id + int(to[-4:]) % self.lanes
+
+
+def by_name(carriers: Iterable[Carrier]) -> dict[str, int]:
+    """Carriers as people name them: by id, and by a name that is one's alone."""
+    found: dict[str, int] = {}
+    several: set[str] = set()
+    for carrier in carriers:
+        if carrier.name in found:
+            several.add(carrier.name)
+        found[carrier.name] = carrier.id
+        found[ids.show("car", carrier.id)] = carrier.id
+    return {name: an_id for name, an_id in found.items() if name not in several}
 
 
 class Session(Protocol):

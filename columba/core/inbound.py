@@ -166,7 +166,10 @@ class Inbox:
             *events.steps(made, 3, given=RECORDED),
             Step(SQL["join_fragments"], joined, given=RECORDED),
         ]
-        heard = [Heard(message, message.lane) for message in messages.values()]
+        heard = [
+            Heard(message, message.lane, noticed={"opt_out": text.said.opt_out} if text.said.opt_out else {})
+            for message, text in zip(messages.values(), texts, strict=True)
+        ]
         places = []
         for follower in self._followers:
             places.append(len(steps))

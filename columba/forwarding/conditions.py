@@ -32,6 +32,9 @@ class Facts(NamedTuple):
     first_reply: bool = False  # it was sent a text, and nothing has come from it since
 
 
+NO_FACTS = Facts()
+
+
 class Said(msgspec.Struct):
     """A text as rules see it."""
 
@@ -41,7 +44,8 @@ class Said(msgspec.Struct):
     keyword: str
     low: str  # for tests that ignore case
     context: Mapping[str, Any]  # what expressions and templates see
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
+    handled: bool = False  # it was a keyword that has had its answer: STOP and the like
     groups: dict[str, str] = {}
 
 
@@ -61,11 +65,9 @@ class Condition(NamedTuple):
     """What must hold. `filed`: ways to file it, by keys of which a text has one at least if it holds."""
 
     tests: tuple[Test, ...]
+    holds: Callable[[Said], bool]
     filed: tuple[tuple[Keys, ...], ...] = ()
     asks: bool = False  # it needs Facts
-
-    def holds(self, said: Said) -> bool:
-        return all(test.holds(said) for test in self.tests)
 
     def why_not(self, said: Said) -> str | None:
         """The first reason for which it doesn't hold."""
@@ -88,11 +90,24 @@ def keyword_of(text: str) -> str:
     return found[1].upper() if found else ""
 
 
-def said_of(message: Message, context: Mapping[str, Any], facts: Facts = Facts()) -> Said:  # noqa: B008
+def said_of(
+    message: Message,
+    context: Mapping[str, Any],
+    facts: Facts = NO_FACTS,
+    handled: bool = False,
+) -> Said:
     """A text from a person, for rules; what came in has its carrier's number as its lane."""
     text = message.text or ""
     keyword = context["keyword"]
-    return Said(message, ids.time_of(message.id), message.lane, keyword, text.strip().casefold(), context, facts)
+    return Said(
+        message, ids.time_of(message.id), message.lane, keyword, text.strip().casefold(), context, facts, handled
+    )
+
+
+def keywords_of(when: When) -> frozenset[str]:
+    """The keywords that it names."""
+    within = (keywords_of(each) for each in (*(when.all or ()), *(when.any or ())))
+    return frozenset(map(keyword_of, when.keyword or ())).union(*within)
 
 
 def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> Condition:
@@ -155,7 +170,21 @@ def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> 
             tests.append(_cel(Expression.parse(when.cel)))
         except UserCodeError as error:
             problems.found.append(error.at(f"{field}.cel"))
-    return Condition(tuple(tests), tuple(filed), asks)
+    return Condition(tuple(tests), _joined(tests), tuple(filed), asks)
+
+
+def _joined(tests: Sequence[Test]) -> Callable[[Said], bool]:
+    checks = tuple(test.holds for test in tests)
+    if len(checks) == 1:
+        return checks[0]
+
+    def holds(said: Said) -> bool:
+        for check in checks:  # noqa: SIM110 - this runs for many rules a text, and a generator costs more than most tests
+            if not check(said):
+                return False
+        return True
+
+    return holds
 
 
 # Each condition

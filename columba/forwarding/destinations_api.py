@@ -4,7 +4,7 @@ Everything belongs to an account in one of its modes. Secrets are taken and neve
 """
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from columba.core import ids
@@ -41,6 +41,7 @@ from columba.http.paging import Page, Paging, decode_cursor, page
 from columba.keys import Key
 from columba.usercode import UserCodeError
 
+LARGEST = 131_072  # bytes of a destination
 TRIES = 5  # to change what others change at the same moment
 
 
@@ -50,9 +51,10 @@ def endpoints(
     egress: Egress,
     new_id: Ids,
     clock: Callable[[], int],
+    account: Callable[[int], Mapping[str, Any]],
     used_by: Callable[[Found], Iterable[str]] = lambda _destination: (),
 ) -> list[Endpoint]:
-    """The endpoints. `used_by` names the rules that forward to a destination."""
+    """The endpoints. `account` is what templates see of one, `used_by` names the rules that forward to a destination."""
 
     async def find(call: Call[Any, Any]) -> Found:
         await destinations.refresh()
@@ -66,7 +68,8 @@ def endpoints(
         return dict.fromkeys((each.name for each in destinations.secrets_of(who.account_id, who.mode)), True)
 
     @endpoint(
-        "POST", "/v1/destinations", body=NewDestination, answer=Destination, status=201, scope="destinations:write",
+        "POST", "/v1/destinations", body=NewDestination, body_limit=LARGEST, answer=Destination,
+        status=201, scope="destinations:write",
         tag="Destinations", summary="Add a destination",
         refusals=("too_many", "invalid_code", "invalid_url", "forbidden_url"),
         example={
@@ -105,7 +108,8 @@ def endpoints(
         return _view(await find(call))
 
     @endpoint(
-        "PATCH", "/v1/destinations/{id}", body=DestinationChange, answer=Destination, scope="destinations:write",
+        "PATCH", "/v1/destinations/{id}", body=DestinationChange, body_limit=LARGEST, answer=Destination,
+        scope="destinations:write",
         tag="Destinations", summary="Change a destination",
         refusals=("conflict", "invalid_code", "invalid_url", "forbidden_url"), example={"timeout": 30},
     )  # fmt: skip
@@ -141,7 +145,7 @@ def endpoints(
         Nothing is tried again. One that isn't enabled can be tested too."""
         found, who, asked = await find(call), _caller(call), call.body or Try()
         an_id, now = new_id(), clock()
-        context = tried_context(asked.message, an_id, who.account_id, now)
+        context = tried_context(asked.message, an_id, account(who.account_id), now)
         name = ids.show("fwd", an_id)
         if not asked.send:
             try:
@@ -159,7 +163,7 @@ def endpoints(
     async def export_destination(call: Call[None, None]) -> Exported:
         """Its requests for a text of ours. Secrets are variables of the shell, to be set before."""
         found, who = await find(call), _caller(call)
-        context = tried_context(TriedMessage(), 0, who.account_id, clock())
+        context = tried_context(TriedMessage(), 0, account(who.account_id), clock())
         try:
             rendered = render(found, context, at=clock(), idempotency_id=ids.show("fwd", 0))
         except UserCodeError as error:
@@ -199,7 +203,6 @@ def endpoints(
     @endpoint(
         "POST", "/v1/secrets", body=NewSecret, answer=SecretView, status=201, scope="secrets:write", tag="Secrets",
         summary="Add a secret", refusals=("conflict", "too_many"), example={"name": "crm_token", "value": "a token"},
-        idempotency="none",
     )  # fmt: skip
     async def create_secret(call: Call[NewSecret, None]) -> SecretView:
         """Destinations of the account name it: `{"secret": "crm_token"}` in auth, `{{ secrets.crm_token }}` in templates.

@@ -15,6 +15,7 @@ from columba.core.model import rfc3339
 from columba.errors import FieldError
 from columba.forwarding import curl
 from columba.forwarding.auth.kinds import NoAuth, OAuth2
+from columba.forwarding.conditions import keyword_of
 from columba.forwarding.destinations import (
     Destination,
     Wanted,
@@ -39,6 +40,7 @@ SECRET_HEADERS = frozenset(
         *("private-token", "x-token", "cookie"),
     }
 )
+MOST_TEMPLATES = 1_000  # of a destination: they are compiled when it is first used
 CheckUrl = Callable[[str], EgressError | None]
 
 
@@ -99,6 +101,10 @@ def _given(asked: DestinationChange) -> dict[str, Any]:
 
 def check(spec: Spec, check_url: CheckUrl, account: Mapping[str, object]) -> None:
     """What only the whole can tell: its secrets are there, its URLs may be called."""
+    count = _templates(msgspec.to_builtins(spec))
+    if count > MOST_TEMPLATES:
+        detail = f"Expected at most {MOST_TEMPLATES} templates in a destination, got {count}."
+        raise invalid([FieldError("request", "too_many", detail)])
     errors = run_checks(spec)
     for place in unknown_secrets(spec):
         errors.append(
@@ -120,11 +126,19 @@ def check(spec: Spec, check_url: CheckUrl, account: Mapping[str, object]) -> Non
         raise invalid(errors)
 
 
+def _templates(value: Any) -> int:
+    if isinstance(value, str):
+        return int("{" in value)
+    if isinstance(value, dict | list):
+        return sum(map(_templates, value.values() if isinstance(value, dict) else value))
+    return 0
+
+
 def _check_url(field: str, source: str, spec: Spec, check_url: CheckUrl) -> Iterable[FieldError]:
     """As far as a URL is known before there is a text."""
     if "steps" in source or "values" in source or "{%" in source:
         return
-    context = tried_context(TriedMessage(), 0, 0, 0) | {"params": spec.params, "secrets": spec.secrets, "values": {}}
+    context = tried_context(TriedMessage(), 0, {}, 0) | {"params": spec.params, "secrets": spec.secrets, "values": {}}
     try:
         problem = check_url(Template.parse(source, SEEN, "url").render(context))
     except UserCodeError as error:
@@ -190,9 +204,8 @@ def _plain(part: Any) -> dict[str, Any]:
     return plain if tag is None else {"kind": tag, **plain}
 
 
-def tried_context(message: TriedMessage, an_id: int, account_id: int, at: int) -> dict[str, Any]:
+def tried_context(message: TriedMessage, an_id: int, account: Mapping[str, Any], at: int) -> dict[str, Any]:
     """What templates see of a text that didn't come in."""
-    word = message.text.split(None, 1)[0].strip("\"'.,:;!?()").upper() if message.text.strip() else ""
     return {
         "id": ids.show("msg", an_id),
         "from": message.from_,
@@ -200,13 +213,10 @@ def tried_context(message: TriedMessage, an_id: int, account_id: int, at: int) -
         "text": message.text,
         "media": list(message.media),
         "received_at": rfc3339(at),
-        "keyword": message.keyword if message.keyword is not None else word,
+        "keyword": message.keyword if message.keyword is not None else keyword_of(message.text),
         "groups": message.groups,
         "contact": None,
-        "account": {"id": ids.show("acc", account_id)},
+        "account": account,
         "steps": {},
         "metadata": message.metadata,
     }
-
-
-__all__ = ["changed", "check", "made", "shown", "tried_context"]

@@ -11,12 +11,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from columba.errors import FieldError
 from columba.forwarding.auth.kinds import Auth, NoAuth, Tls
-from columba.usercode import NAMES, Escape, Expression, Pattern, Schema, Template, UserCodeError, parse_path
+from columba.usercode import NAMES, Expression, Pattern, Schema, Template, UserCodeError, parse_path
 from columba.usercode.templates import DEEPEST
 
 HIDDEN = "***"  # what is shown instead of a secret, and what leaves one as it is
 SEEN = NAMES | {"params", "secrets", "values"}  # by the templates of requests
-ANSWERED = SEEN | {"answer", "status", "headers", "body", "json", "saved"}  # by what looks at an answer
+ANSWERED = SEEN - {"secrets"} | {"answer", "status", "headers", "body", "json", "saved"}  # by what looks at an answer
 MOST_STEPS = 10
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _FRAMING = frozenset(
@@ -37,9 +37,9 @@ Schedule = Annotated[
 ]
 
 
-def template(field: str, source: str, names: frozenset[str] = SEEN, escape: Escape = "none") -> Iterable[FieldError]:
+def template(field: str, source: str, names: frozenset[str] = SEEN) -> Iterable[FieldError]:
     try:
-        Template.parse(source, names, escape)
+        Template.check(source, names)
     except UserCodeError as error:
         yield error.at(field)
 
@@ -103,9 +103,9 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             yield from _structure("json", self.json)
         if self.form is not None:
             yield from _structure("form", self.form)
-        for name, escape in (("xml", "xml"), ("text", "none")):
+        for name in ("xml", "text"):
             if (source := getattr(self, name)) is not None:
-                yield from template(name, source, escape=escape)  # type: ignore[arg-type]
+                yield from template(name, source)
 
 
 def _structure(field: str, value: Any, depth: int = 0) -> Iterable[FieldError]:
@@ -136,7 +136,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     body: Body | None = None
 
     def check_url(self) -> Iterable[FieldError]:
-        yield from template("url", self.url, escape="url")
+        yield from template("url", self.url)
 
     def check_headers(self) -> Iterable[FieldError]:
         seen = set()
@@ -149,7 +149,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             elif name.lower() in seen:
                 yield FieldError(field, "invalid_value", "This header is given twice.")
             seen.add(name.lower())
-            yield from template(field, source, escape="line")
+            yield from template(field, source)
 
     def check_query(self) -> Iterable[FieldError]:
         yield from _structure("query", self.query)

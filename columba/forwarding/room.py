@@ -7,6 +7,7 @@ from typing import Any
 from columba.core import events, ids
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes
+from columba.core.model import Message
 from columba.core.snapshots import Snapshots
 from columba.forwarding import rules_api, runs_api
 from columba.forwarding.destinations import Destination, Destinations
@@ -42,7 +43,9 @@ class Forwards:
         account: Account,
         country: Callable[[int], str | None],
         mail: Mail | None = None,
+        handled: Callable[[Message], bool] = lambda _message: False,
     ) -> None:
+        """`handled` says of a text that it is a keyword with an answer of its own, such as STOP."""
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -58,8 +61,8 @@ class Forwards:
         self.acting = Acting(
             store, new_id, clock, random, self.rules, self.following, publisher, accounts, account, country, mail, shown
         )
-        self.history = History(store, new_id, clock, places, account, self.following, publisher)
-        self.trying = Trying(store, new_id, clock, self.rules, destinations, performing, account)
+        self.history = History(store, new_id, clock, places, account, handled, self.following, publisher)
+        self.trying = Trying(store, new_id, clock, self.rules, destinations, performing, account, handled)
 
     def runs_on(self, lanes: Lanes) -> None:
         self.following.lanes_of = self.forwarding.lanes_of = self.acting.lanes_of = lanes

@@ -11,7 +11,7 @@ import msgspec
 
 from columba.core import ids
 from columba.errors import FieldError
-from columba.forwarding.conditions import Condition, Problems, compile_when
+from columba.forwarding.conditions import Condition, Problems, compile_when, keywords_of
 from columba.forwarding.rules_shapes import Action, Spec
 from columba.numbers import NumberError, normalise, sender
 from columba.store import Row
@@ -60,6 +60,7 @@ class Rule(msgspec.Struct, frozen=True):
     condition: Condition
     moves: tuple[Move, ...]
     ends: bool  # no rule after it sees a text that it matched
+    keywords: frozenset[str]  # that it names
 
 
 def rule_of(row: Row) -> Rule:
@@ -81,6 +82,7 @@ def rule_of(row: Row) -> Rule:
         condition,
         moves_of(spec),
         ends,
+        keywords_of(spec.when),
     )
 
 

@@ -19,16 +19,16 @@ from columba.forwarding.rule import Rule, decode_spec, problems_of
 from columba.forwarding.rules import MOST_RULES, SQL, Rules
 from columba.forwarding.rules_shapes import (
     NewRule,
-    Replayed,
     Replaying,
     Restoring,
     RuleChange,
     RuleList,
+    RuleReplayed,
     RuleVersion,
     Spec,
 )
 from columba.forwarding.runs_history import History
-from columba.forwarding.trying import Trial, Tried, Trying
+from columba.forwarding.trying import RulesTrial, RulesTried, Trying
 from columba.http.body import invalid
 from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, Paging, decode_cursor, page
@@ -203,10 +203,10 @@ def endpoints(
         )
 
     @endpoint(
-        "POST", "/v1/rules/{id}/replay", body=Replaying, answer=Replayed, status=202, scope="rules:write", tag=TAG,
+        "POST", "/v1/rules/{id}/replay", body=Replaying, answer=RuleReplayed, status=202, scope="rules:write", tag=TAG,
         summary="Show a rule the past", refusals=("conflict",), example={"since": "2026-01-31T09:30:00.000Z"},
     )  # fmt: skip
-    async def replay_rule(call: Call[Replaying, None]) -> Replayed:
+    async def replay_rule(call: Call[Replaying, None]) -> RuleReplayed:
         """Texts that came before the rule was there, or while it was off, are held against it, and what it matches sets its
         actions in motion. What the rule has done with a text already it does not do again: this can be repeated. With
         `send: false` they are only counted."""
@@ -217,11 +217,11 @@ def endpoints(
         return await history.replay(found, milliseconds(call.body.since), until, call.body.send)
 
     @endpoint(
-        "POST", "/v1/rules/test", body=Trial, answer=Tried, scope="rules:write", tag=TAG, summary="Try the rules out",
-        refusals=("invalid_code",),
+        "POST", "/v1/rules/test", body=RulesTrial, answer=RulesTried, scope="rules:write", tag=TAG,
+        summary="Try the rules out", refusals=("invalid_code",),
         example={"message": {"from": "+447700900123", "to": "+12025550100", "text": "Order 12"}},
     )  # fmt: skip
-    async def test_rules(call: Call[Trial, None]) -> Tried:
+    async def test_rules(call: Call[RulesTrial, None]) -> RulesTried:
         """A text, made up or of the past, is held against all rules: which match and why others don't, and what would be
         done, request by request, secrets masked. With `send: true` the requests are really sent, and their answers shown;
         replies, texts and e-mails are only shown, and nothing is kept."""

@@ -74,7 +74,7 @@ class RuleSet:
         for place in self._candidates(said):
             rule = on[place]
             said.groups = {}
-            if (rule.spec.schedule is None or is_on(rule.spec.schedule, said)) and rule.condition.holds(said):
+            if fits(rule, said):
                 matches.append(Match(rule, said.groups))
                 if rule.ends:
                     break
@@ -112,9 +112,19 @@ class RuleSet:
         return sorted(set(found)) if len(found) > 1 else found
 
 
+def fits(rule: Rule, said: Said) -> bool:
+    """Whatever place it has, and whether it is on."""
+    if said.handled and said.keyword not in rule.keywords:
+        return False
+    schedule = rule.spec.schedule
+    return (schedule is None or is_on(schedule, said)) and rule.condition.holds(said)
+
+
 def why_not(rule: Rule, said: Said) -> str | None:
     if not rule.enabled:
         return "disabled"
+    if said.handled and said.keyword not in rule.keywords:
+        return f"keyword: {said.keyword} is answered before the rules, but for those that name it"
     if rule.spec.schedule is not None and not is_on(rule.spec.schedule, said):
         return f"schedule: it is not on at that hour ({rule.spec.schedule.zone})"
     return rule.condition.why_not(said)

@@ -115,7 +115,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     none: Annotated[list["When"], Meta(min_length=1, max_length=50)] | None = None
 
 
-class Forward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ForwardAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """To other systems.
 
     to: destinations (`dst_...`)
@@ -131,7 +131,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             yield FieldError("to", "invalid_value", "A destination is named twice.")
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ReplyAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A text back to the person.
 
     text: a template. With `answer` or `answers` in it, it waits for what the destinations before it answered
@@ -142,7 +142,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     from_: Number | None = field(name="from", default=None)
 
 
-class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class TextAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A text to other numbers.
 
     text: a template
@@ -154,7 +154,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     from_: Number | None = field(name="from", default=None)
 
 
-class Email(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class EmailAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An e-mail, through the server that the operator has set.
 
     subject, text: templates
@@ -179,11 +179,11 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     drop: do no more with it, in the rules after this one either
     """
 
-    forward: Forward | None = None
-    reply: Reply | None = None
+    forward: ForwardAction | None = None
+    reply: ReplyAction | None = None
     tag: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    text: Text | None = None
-    email: Email | None = None
+    text: TextAction | None = None
+    email: EmailAction | None = None
     drop: Literal[True] | None = None
 
     def check(self) -> Iterable[FieldError]:
@@ -298,7 +298,7 @@ class Replaying(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             yield FieldError("until", "invalid_time", "Expected a time after `since`.")
 
 
-class Replayed(msgspec.Struct, kw_only=True):
+class RuleReplayed(msgspec.Struct, kw_only=True):
     """What came of it.
 
     seen: texts of that time

@@ -37,7 +37,7 @@ PENDING, DELIVERED, DEAD, WAITING, SKIPPED, FAILED, CANCELED = range(7)
 STATUSES = ("pending", "delivered", "dead", "waiting", "skipped", "failed", "canceled")
 NO_DESTINATION = "no_destination: The destination was deleted before the text came."
 MAKES_MESSAGES = (REPLY, TEXT)
-MODE_OF, HAS_NEXT, IS_AWAITED = 3, 4, 8  # the bits of `chain`
+MODE_OF, HAS_NEXT, IS_AWAITED, WAS_HANDLED = 3, 4, 8, 16  # the bits of `chain`
 
 _encode = msgspec.json.Encoder().encode
 _groups = msgspec.json.Decoder(dict[str, str]).decode
@@ -140,9 +140,11 @@ def _places_of(rule: Rule, message: Message, places: Places) -> Iterator[tuple[i
                 yield n, k, kind, account_id, 0, WAITING if forwarded and waits else PENDING, ""
 
 
-def look_later(message: Message, new_id: Ids, now: int, read_at: float) -> Planned:
+def look_later(message: Message, handled: bool, new_id: Ids, now: int, read_at: float) -> Planned:
     """The rules ask what only the store knows: they are looked at once the text is there."""
-    run = Run(new_id(), message.account_id, message.account_id, 0, 0, 0, 0, LOOK, 0, message, read_at)
+    run = Run(
+        new_id(), message.account_id, message.account_id, 0, 0, 0, 0, LOOK, handled * WAS_HANDLED, message, read_at
+    )
     return Planned([row_of(run, message.id, PENDING, now)], [run])
 
 

@@ -215,7 +215,7 @@ order by u.id desc limit :most
 -- name: run
 select u.id, u.message_id, u.rule_id, u.n, u.k, u.version, u.kind, u.lane, u.status, u.due_at, u.attempts, u.updated_at,
   u.ref, u.edits, u.answer_status, u.latency_ms, u.error
-from runs u where u.id = :id and u.account_id = :account_id and u.mode = :mode and u.kind <> 6
+from runs u where u.id = :id and u.account_id = :account_id and u.mode = :mode
 
 -- name: attempts_of
 select n, at, answer_status, latency_ms, error, request, answer, exchanges from run_attempts

@@ -20,14 +20,14 @@ from columba.core.accept import Accept, Caller, Submission
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.errors import Refusal
-from columba.forwarding.conditions import Facts
+from columba.forwarding.conditions import NO_FACTS, Facts
 from columba.forwarding.rule import EMAIL, LOOK, REPLY, template
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_shapes import Action
-from columba.forwarding.runs import DEAD, DELIVERED, PENDING, SQL, Run, context_of, run_of
+from columba.forwarding.runs import DEAD, DELIVERED, PENDING, SQL, WAS_HANDLED, Planned, Run, context_of, run_of
 from columba.forwarding.runs_follower import EVENTS, Following, read_facts, write
 from columba.forwarding.runs_settling import Ended, Outcome, settle
-from columba.store import Row, Step, Store, StoreUnavailable, plan
+from columba.store import Step, Store, StoreUnavailable, plan
 from columba.usercode import UserCodeError
 
 SCHEDULE = (5, 60, 300, 1_800, 7_200)  # seconds after each failed attempt
@@ -88,7 +88,7 @@ class Acting:
         self._mail = mail
         self._destination = destination
         self._loop = asyncio.get_running_loop()
-        self._sent: OrderedDict[str, list[int]] = OrderedDict()  # by number: when automatic texts went to it
+        self._sent: OrderedDict[tuple[int, int, str], list[int]] = OrderedDict()  # when automatic texts went to it
 
     # What the lanes ask
 
@@ -132,50 +132,61 @@ class Acting:
     async def _look(self, lane: Lane, jobs: Sequence[Run]) -> None:
         try:
             facts = await read_facts(self._store, [job.message for job in jobs])
-            await self._follow(lane, jobs, facts)
         except StoreUnavailable:
-            again = jobs
-        except Exception as error:
-            log.exception("rules.not_looked_at", account=lane.id)
             lane.landed(len(jobs))
-            await self._settle(lane, [self._failed(job, f"internal: {type(error).__name__}.") for job in jobs])
+            for job in jobs:
+                lane.retry(job, self._clock() + 500)
             return
-        else:
-            again = ()
-        lane.landed(len(jobs))
-        for job in again:
-            lane.retry(job, self._clock() + 500)
-
-    async def _follow(self, lane: Lane, jobs: Sequence[Run], facts: Mapping[int, Facts]) -> None:
-        now = self._clock()
-        settled: list[Row] = []
-        rows: list[Row] = []
-        planned = []
+        looked: list[tuple[Run, Planned]] = []
+        failed: list[Ended] = []
         for job in jobs:
-            message = job.message
-            rules = self._rules.of(message.account_id, message.mode)
-            settled.append((lane.id, message.id, job.id, DELIVERED, 1, now, now, None, None, None))
-            if rules is not None:
-                made = self._following.plan(rules, message, facts.get(message.id, Facts()))
-                rows += made.rows
-                planned.append((message, made))
-        results = await lane.settle(
-            plan(
-                Step(events.SQL["fence"], [(lane.id, lane.epoch, lane.token)]),
-                Step(SQL["settle_runs"], settled, given=0),
-                *write(rows, planned, 1, self._ids, now, 2),
-                Step(SQL["delete_runs"], [(job.message.id, job.id) for job in jobs], given=1),
-            )
+            try:
+                looked.append((job, self._planned(job, facts.get(job.message.id, NO_FACTS))))
+            except Exception as error:
+                log.exception("rules.not_looked_at", run=job.id)
+                failed.append(self._failed(job, f"internal: {type(error).__name__}."))
+        lane.landed(len(jobs))
+        if failed:
+            await self._settle(lane, failed)
+        if looked:
+            await self._follow(lane, looked)
+
+    def _planned(self, job: Run, facts: Facts) -> Planned:
+        rules = self._rules.of(job.account_id, job.message.mode)
+        if rules is None:
+            return Planned()
+        return self._following.plan(rules, job.message, facts, bool(job.chain & WAS_HANDLED))
+
+    async def _follow(self, lane: Lane, looked: Sequence[tuple[Run, Planned]]) -> None:
+        """In place of the looks comes what the rules do."""
+        now = self._clock()
+        settled = [
+            (lane.id, job.message.id, job.id, DELIVERED, 1, now, now, None, None, None, None) for job, _ in looked
+        ]
+        steps = (
+            Step(events.SQL["fence"], [(lane.id, lane.epoch, lane.token)]),
+            Step(SQL["settle_runs"], settled, given=0),
+            *write(
+                [row for _, planned in looked for row in planned.rows],
+                [(job.message, planned) for job, planned in looked],
+                1,
+                self._ids,
+                now,
+                2,
+            ),
+            Step(SQL["delete_runs"], [(job.message.id, job.id) for job, _ in looked], given=1),
         )
+        happened = {an_id: event for _, planned in looked for an_id, event in planned.events.items()}
+        anew = events.Anew(self._ids, happened)
+        results = await lane.settle(plan(*steps), anew)
         if results is None or not lane.is_ours(results[0]):
             return
-        lane.settled(jobs)
+        lane.settled(job for job, _ in looked)
         there = {row[0] for row in results[1]}
-        for message, made in planned:
-            if message.id in there:
-                self._following.offer(made.jobs)
-                if made.events:
-                    self._publisher.published(results[2 + EVENTS + 1], made.events)
+        for job, planned in looked:
+            if job.message.id in there:
+                self._following.offer(planned.jobs)
+        self._publisher.published(results[2 + EVENTS + 1], anew.events(happened))
 
     # Replies, texts, e-mails
 
@@ -201,7 +212,7 @@ class Acting:
         """By run: what the destinations before it answered."""
         found: dict[int, list[dict[str, Any]]] = {}
         for an_id, _, _, destination, state, code, text in await self._store.read(
-            SQL["answers_before"], [(job.id,) for job in jobs if job.n and job.edits is None]
+            SQL["answers_before"], [(job.id,) for job in jobs if job.n and "say" not in (job.edits or {})]
         ):
             found.setdefault(an_id, []).append(
                 {
@@ -248,19 +259,18 @@ class Acting:
         asked = action.reply if job.kind == REPLY else action.text
         said = (job.edits or {}).get("say")
         to = message.sender if action.text is None or job.kind == REPLY else action.text.to[job.k]
-        if said is None:
-            assert asked is not None
-            said = template(asked.text).render(context)
+        if said is None:  # of one that an answer asked for, nothing is left once the text was redacted
+            said = template(asked.text).render(context) if asked is not None else ""
         sender = (asked.from_ if asked is not None else None) or message.to
         if not said.strip():
             return {"to": to, "from": sender, "text": "", "skipped": "The text came out empty: nothing was sent."}
-        self._check_storm(to)
+        self._check_storm((job.account_id, message.mode, to))
         assert self.accept is not None
         caller = Caller(job.account_id, message.mode, default_country=self._country(job.account_id))
         await self.accept.one(caller, Submission(to, said, sender, id=job.ref))
         return {"to": to, "from": sender, "text": said}
 
-    def _check_storm(self, number: str) -> None:
+    def _check_storm(self, number: tuple[int, int, str]) -> None:
         """Not more automatic texts to a number than a person would read."""
         now = self._clock()
         times = self._sent.pop(number, [])
@@ -270,7 +280,7 @@ class Acting:
             self._sent.popitem(last=False)
         if len(times) >= MOST_TO_ONE:
             raise Refusal(
-                "too_many", f"{MOST_TO_ONE} automatic texts went to {number} within an hour: is it a machine?"
+                "too_many", f"{MOST_TO_ONE} automatic texts went to {number[2]} within an hour: is it a machine?"
             )
         times.append(now)
 

@@ -36,7 +36,7 @@ from columba.forwarding.runs_shapes import (
     ForwardDetail,
     ForwardError,
     ForwardList,
-    Replayed,
+    ForwardsReplayed,
 )
 from columba.http.body import invalid
 from columba.http.endpoint import Call, Endpoint, endpoint
@@ -190,6 +190,8 @@ def endpoints(
         row = await find(call)
         if not await again([row[0]]):
             raise Refusal("conflict", f"It is {STATUSES[row[8]]}: there is nothing to be tried again.")
+        if KINDS[row[6]] == "look":  # in its place comes what the rules do
+            return await detail(row)
         return await detail(await find(call))
 
     @endpoint(
@@ -220,10 +222,10 @@ def endpoints(
         return await detail(await find(call))
 
     @endpoint(
-        "POST", "/v1/forwards/replay", body=Again, answer=Replayed, status=202, scope="rules:write", tag=TAG,
+        "POST", "/v1/forwards/replay", body=Again, answer=ForwardsReplayed, status=202, scope="rules:write", tag=TAG,
         summary="Forward many again", example={"destination": "dst_0ajk7w2kn0401", "error": "http_503"},
     )  # fmt: skip
-    async def replay_forwards(call: Call[Again, None]) -> Replayed:
+    async def replay_forwards(call: Call[Again, None]) -> ForwardsReplayed:
         """All that are dead and fit are tried as soon as may be, each with the idempotency id that it had."""
         asked, who = call.body, _caller(call)
         problems: list[FieldError] = []
@@ -246,7 +248,7 @@ def endpoints(
             ]
             if fitting:
                 count += await again(fitting)
-        return Replayed(count=count)
+        return ForwardsReplayed(count=count)
 
     return [
         list_forwards, replay_forwards, get_forward, update_forward, replay_forward, cancel_forward,

@@ -68,27 +68,27 @@ class Following:
         if owners:
             for each in heard:
                 message = each.message
-                rules = None if each.handled else owners.get((message.account_id, message.mode))
+                rules = owners.get((message.account_id, message.mode))
                 if rules is not None:
-                    planned = self._plan(rules, message)
+                    planned = self._plan(rules, message, each.handled)
                     if planned.rows:
                         rows += planned.rows
                         each.noticed[NOTICED] = planned
                         told.append((message, planned))
         return write(rows, told, RECORDED, self._ids, self._clock(), at)
 
-    def _plan(self, rules: RuleSet, message: Message) -> Planned:
+    def _plan(self, rules: RuleSet, message: Message, handled: bool) -> Planned:
         try:
             if not rules.asks:
-                return self.plan(rules, message, Facts())
+                return self.plan(rules, message, Facts(), handled)
         except Exception:
             log.exception("rules.not_matched", message=ids.show("msg", message.id))
-        return look_later(message, self._ids, self._clock(), self._time())
+        return look_later(message, handled, self._ids, self._clock(), self._time())
 
-    def plan(self, rules: RuleSet, message: Message, facts: Facts) -> Planned:
+    def plan(self, rules: RuleSet, message: Message, facts: Facts, handled: bool) -> Planned:
         """What an account's rules do with a text."""
         context = context_of(message, {}, self._account(message.account_id))
-        matches = rules.match(said_of(message, context, facts))
+        matches = rules.match(said_of(message, context, facts, handled))
         if not matches:
             return Planned()
         self.matched += 1

@@ -13,8 +13,8 @@ from columba.core.ids import Ids
 from columba.core.model import Event, Message, message_of, rfc3339
 from columba.forwarding.conditions import Facts, said_of
 from columba.forwarding.rule import Rule
-from columba.forwarding.rules_index import Match, is_on
-from columba.forwarding.rules_shapes import Replayed
+from columba.forwarding.rules_index import Match, fits
+from columba.forwarding.rules_shapes import RuleReplayed
 from columba.forwarding.runs import SQL, Places, Planned, context_of, plan_runs
 from columba.forwarding.runs_follower import EVENTS, Following, read_facts, write
 from columba.store import Row, Step, Store, plan
@@ -32,6 +32,7 @@ class History:
         clock: Callable[[], int],
         places: Places,
         account: Callable[[int], Mapping[str, Any]],
+        handled: Callable[[Message], bool],
         following: Following,
         publisher: events.Publisher,
     ) -> None:
@@ -40,10 +41,11 @@ class History:
         self._clock = clock
         self._places = places
         self._account = account
+        self._handled = handled
         self._following = following
         self._publisher = publisher
 
-    async def replay(self, rule: Rule, since: int, until: int, send: bool) -> Replayed:
+    async def replay(self, rule: Rule, since: int, until: int, send: bool) -> RuleReplayed:
         seen = matched = started = 0
         after, before = ids.first_at(since) - 1, ids.first_at(until)
         while seen < MOST:
@@ -57,21 +59,20 @@ class History:
             if send and found:
                 started += await self._start(rule, found)
             if len(rows) < AT_ONCE:
-                return Replayed(seen=seen, matched=matched, started=started, next_since=None)
+                return RuleReplayed(seen=seen, matched=matched, started=started, next_since=None)
             after = texts[-1].id
             while self._store.backlog > BUSY:  # noqa: ASYNC110 - the store tells nobody when it has room
                 await asyncio.sleep(0.05)
         next_since = rfc3339(ids.time_of(after))
-        return Replayed(seen=seen, matched=matched, started=started, next_since=next_since)
+        return RuleReplayed(seen=seen, matched=matched, started=started, next_since=next_since)
 
     async def _matching(self, rule: Rule, texts: Sequence[Message]) -> list[tuple[Message, dict[str, str]]]:
         facts = await read_facts(self._store, texts) if rule.condition.asks else {}
         account = self._account(rule.account_id)
         found = []
         for text in texts:
-            said = said_of(text, context_of(text, {}, account), facts.get(text.id, Facts()))
-            schedule = rule.spec.schedule
-            if (schedule is None or is_on(schedule, said)) and rule.condition.holds(said):
+            said = said_of(text, context_of(text, {}, account), facts.get(text.id, Facts()), self._handled(text))
+            if fits(rule, said):
                 found.append((text, said.groups))
         return found
 

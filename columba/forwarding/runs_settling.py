@@ -4,7 +4,6 @@ The attempt, the run's state, the next destination of a forward, what waited for
 made from the answer, the event and its deliveries: all of it or nothing, and nothing for a lane that was lost.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -105,6 +104,7 @@ async def settle(
     happened: dict[int, Event] = {}
     settled = Settled([], [], set(), [])
     for run, outcome, state, due in ended:
+        outcome = _storable(outcome)
         message = run.message
         place = (fence, message.id, run.rule_id)
         tried = outcome.counts
@@ -124,7 +124,7 @@ async def settle(
             )
         )  # fmt: skip
         if outcome.saved:
-            texts = {name: json.dumps(value) for name, value in outcome.saved.items()}
+            texts = {name: _kept(value) or "null" for name, value in outcome.saved.items()}
             saved = {name: value for name, value in outcome.saved.items() if len(texts[name]) <= MOST_VALUE}
             values += [(fence, message.id, name, texts[name]) for name in saved]
             message.extra = msgspec.structs.replace(message.extra, metadata={**(message.extra.metadata or {}), **saved})
@@ -207,6 +207,13 @@ def _reply(run: Run, text: str, new_id: Ids) -> Run:
         new_id(), run.account_id, run.account_id, run.rule_id, run.version, run.n, FROM_ANSWER + run.k, REPLY, 0,
         run.message, run.read_at, ref=new_id(), edits={"say": text},
     )  # fmt: skip
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """Without NUL in its words: a plan that can't be written would hold the lane up."""
+    if "\0" in (outcome.error or "") + (outcome.note or "") + (outcome.reply or ""):
+        return outcome._replace(error=_cut(outcome.error), note=_cut(outcome.note), reply=_cut(outcome.reply))
+    return outcome
 
 
 def _kept(value: Any) -> str | None:

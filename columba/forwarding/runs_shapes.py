@@ -11,7 +11,7 @@ from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
 
 Status = Literal["pending", "waiting", "delivered", "failed", "dead", "skipped", "canceled"]
-Kind = Literal["forward", "reply", "tag", "text", "email", "drop"]
+Kind = Literal["forward", "reply", "tag", "text", "email", "drop", "look"]
 Id = Annotated[str, Meta(max_length=64)]
 EDITABLE = ("from", "to", "text", "media", "keyword", "groups", "contact", "metadata")
 
@@ -29,6 +29,7 @@ class ForwardError(msgspec.Struct, kw_only=True):
 class Forward(msgspec.Struct, kw_only=True):
     """What a rule does with a text: a text on its way to one destination, or another of its actions.
 
+    kind: `look` is a text that its account's rules could not be asked about, which is seen when it is dead
     status: `waiting` for another action of its rule; `failed` where the next destination took over; `dead` when it was given
         up, and can be replayed
     rule_version: what the rule was when the text came
@@ -130,7 +131,7 @@ class Again(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     until: Moment | None = None
 
 
-class Replayed(msgspec.Struct, kw_only=True):
+class ForwardsReplayed(msgspec.Struct, kw_only=True):
     """count: how many are tried again"""
 
     count: int

@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     first: Literal["text", "reply"] | None = None
 
 
-class Trial(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class RulesTrial(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What to try the rules with.
 
     message: a text
@@ -105,7 +105,7 @@ class TriedAction(msgspec.Struct, kw_only=True):
     error: ForwardError | None = None
 
 
-class Tried(msgspec.Struct, kw_only=True):
+class RulesTried(msgspec.Struct, kw_only=True):
     """What the rules make of a text.
 
     rules: all of them, in their order
@@ -128,6 +128,7 @@ class Trying:
         destinations: Destinations,
         performing: Performing,
         account: Callable[[int], Mapping[str, Any]],
+        handled: Callable[[Message], bool],
     ) -> None:
         self._store = store
         self._ids = new_id
@@ -136,14 +137,15 @@ class Trying:
         self._destinations = destinations
         self._performing = performing
         self._account = account
+        self._handled = handled
 
-    async def __call__(self, who: Key, asked: Trial) -> Tried:
+    async def __call__(self, who: Key, asked: RulesTrial) -> RulesTried:
         message, facts = await self._message(who, asked)
         found = self._rules.of(who.account_id, who.mode)
         if found is None:
-            return Tried(rules=[], actions=[], sent=asked.send)
+            return RulesTried(rules=[], actions=[], sent=asked.send)
         context = context_of(message, {}, self._account(who.account_id))
-        judged, matches = found.judge(said_of(message, context, facts))
+        judged, matches = found.judge(said_of(message, context, facts, self._handled(message)))
         groups = {match.rule.id: match.groups for match in matches}
         rules = [
             TriedRule(
@@ -159,9 +161,9 @@ class Trying:
         actions: list[TriedAction] = []
         for match in matches:
             actions += await self._actions(message, match, known, asked.send)
-        return Tried(rules=rules, actions=actions, sent=asked.send)
+        return RulesTried(rules=rules, actions=actions, sent=asked.send)
 
-    async def _message(self, who: Key, asked: Trial) -> tuple[Message, Facts]:
+    async def _message(self, who: Key, asked: RulesTrial) -> tuple[Message, Facts]:
         if asked.message is not None:
             said = asked.message
             carrier = NOT_KEPT if said.carrier is None else ids.read("car", said.carrier) or 0

@@ -1,14 +1,16 @@
-"""The API reference in a browser: `/docs`, `/docs/errors` and `/v1/openapi.json`, all made once and served from memory.
+"""The API reference in a browser: `/docs`, `/docs/errors` and `/v1/openapi.json`, made when first asked for, and kept.
 
 The page is ours, works offline and asks no other address for anything: its policy allows scripts, styles and requests
-from here alone. Nothing here fails once the app is built.
+from here alone. Making the document takes a quarter of a second and 10 MB, so a process that nobody asks has neither.
 """
 
+import asyncio
 import gzip
 import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import resources
 from typing import Any, Final
 
@@ -35,16 +37,16 @@ _ASSETS: Final = {
 }
 
 
-def docs_routes(document: Mapping[str, Any]) -> dict[tuple[str, str], ASGIApp]:
-    """The raw routes that show this OpenAPI document."""
+def docs_routes(document: Callable[[], Mapping[str, Any]]) -> dict[tuple[str, str], ASGIApp]:
+    """The raw routes that show the OpenAPI document that `document` makes."""
     json = (b"content-type", b"application/json")
     routes = {
-        ("GET", "/docs"): _kept(_asset("reference.html"), _HTML),
-        ("GET", "/docs/errors"): _kept(_errors_page(), _HTML),
-        ("GET", "/v1/openapi.json"): _kept(msgspec.json.encode(document), [json, *_PLAIN]),
+        ("GET", "/docs"): _kept(partial(_asset, "reference.html"), _HTML),
+        ("GET", "/docs/errors"): _kept(_errors_page, _HTML),
+        ("GET", "/v1/openapi.json"): _kept(lambda: msgspec.json.encode(document()), [json, *_PLAIN]),
     }
     for name, kind in _ASSETS.items():
-        routes["GET", f"/docs/assets/{name}"] = _kept(_asset(name), [(b"content-type", kind), *_PLAIN])
+        routes["GET", f"/docs/assets/{name}"] = _kept(partial(_asset, name), [(b"content-type", kind), *_PLAIN])
     return routes
 
 
@@ -52,13 +54,20 @@ def _asset(name: str) -> bytes:
     return resources.files("columba.http").joinpath("assets", name).read_bytes()
 
 
-def _kept(body: bytes, headers: Pairs) -> ASGIApp:
+def _kept(make: Callable[[], bytes], headers: Pairs) -> ASGIApp:
     """A body that never changes: with its tag, and packed for whoever takes it so (RFC 9110 §8.8.3, §12.5.3)."""
-    packed = gzip.compress(body, mtime=0)
-    tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:20].encode("ascii")
-    common = [*headers, (b"etag", tag), (b"vary", b"accept-encoding")]
+    making: asyncio.Future[tuple[bytes, bytes, bytes]] | None = None
+
+    def made() -> tuple[bytes, bytes, bytes]:
+        body = make()
+        return body, gzip.compress(body, mtime=0), b'"%b"' % hashlib.sha256(body).hexdigest()[:20].encode("ascii")
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal making
+        if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
+            making = asyncio.ensure_future(asyncio.to_thread(made))
+        body, packed, tag = await asyncio.shield(making)
+        common = [*headers, (b"etag", tag), (b"vary", b"accept-encoding")]
         asked = dict(scope["headers"])
         if tag in asked.get(b"if-none-match", b""):
             await send_answer(send, 304, b"", common)

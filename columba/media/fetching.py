@@ -29,6 +29,7 @@ from columba.vault import VaultError
 log = structlog.get_logger()
 SCHEDULE_S: Final = (5, 20, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)  # after each failed try
 TIMEOUT_S: Final = 30.0
+STOP_S: Final = 3.0
 WHOLE_S: Final = 45.0  # redirects and all
 CLAIM_MS: Final = 75_000  # longer than one try may take
 MOST_AT_ONCE, MOST_OF_A_CARRIER = 16, 4
@@ -85,6 +86,7 @@ class Fetching:
         self._running: dict[int, tuple[int, asyncio.Task[None]]] = {}
         self._beginning: asyncio.Task[None] | None = None
         self._again = self._stopped = False
+        self.outcomes: dict[str, float] = {"kept": 0, "retried": 0, "failed": 0}
 
     def wake(self) -> None:
         """Something was recorded, or has ended, just now."""
@@ -198,6 +200,7 @@ class Fetching:
             )
         )
         if medium.id in {found[0] for found in results[0]}:
+            self.outcomes["kept"] += 1
             self._publisher.published(results[3], {event.id: event})
             return
         await self._kept.delete([medium.key])  # it was redacted meanwhile, or there is no room for it
@@ -212,6 +215,7 @@ class Fetching:
         wait = 0.0
         if not last:
             wait = max(SCHEDULE_S[medium.attempts - 1] * (0.8 + 0.4 * self._random()), min(why.wait_s, 86_400))
+        self.outcomes["failed" if last else "retried"] += 1
         told = medium._replace(state=FAILED if last else FETCHING, error=str(why), updated_at=now)
         event = Event(self._ids(), medium.account_id, medium.mode, MEDIA_FAILED, medium.id, now, self._media.view(told))
         made = [events.row(event)] if last else []
@@ -257,10 +261,12 @@ class Fetching:
         raise Failed(f"It leads on, more than {MOST_REDIRECTS} times.", True)
 
     async def stop(self) -> None:
-        """Leave what is under way: it is due again when its claim ends."""
+        """Wait a little for what is under way; what is left is due again when its claim ends."""
         self._stopped = True
         tasks = [task for _, task in self._running.values()]
         tasks += [] if self._beginning is None else [self._beginning]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,16 +7,14 @@
 import asyncio
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import obstore
 import structlog
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
 
 from columba.core import ids
 from columba.errors import Refusal
@@ -39,10 +37,10 @@ def key_of(account_id: int, media_id: int) -> str:
 
 
 class Kept:
-    """`folder` is set where it is a folder of this machine."""
+    """`folder` is set where it is a folder of this machine. The library is loaded, and the store opened, when first used."""
 
-    def __init__(self, store: Any, folder: Path | None, name: str) -> None:
-        self._store = store
+    def __init__(self, opened: Callable[[], Any], folder: Path | None, name: str) -> None:
+        self._store = cache(opened)
         self._folder = folder
         self.name = name
 
@@ -51,8 +49,8 @@ class Kept:
             if self._folder is not None:
                 await asyncio.to_thread(self._write, key, body)
             else:
-                await obstore.put_async(self._store, key, body, attributes={"Content-Type": content_type})
-        except (BaseError, OSError) as error:
+                await self._store().put_async(key, body, attributes={"Content-Type": content_type})
+        except _failures() as error:
             raise _unavailable("written", error) from error
 
     def _write(self, key: str, body: bytes) -> None:
@@ -81,21 +79,21 @@ class Kept:
     async def get(self, key: str) -> bytes | None:
         """What is there; None for nothing."""
         try:
-            found = await obstore.get_async(self._store, key)
+            found = await self._store().get_async(key)
             return bytes(await found.bytes_async())
         except FileNotFoundError:  # obstore's NotFoundError is one
             return None
-        except (BaseError, OSError) as error:
+        except _failures() as error:
             raise _unavailable("read", error) from error
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Gone when it returns; what was not there is gone already."""
         for key in keys:
             try:
-                await obstore.delete_async(self._store, key)
+                await self._store().delete_async(key)
             except FileNotFoundError:
                 continue
-            except (BaseError, OSError) as error:
+            except _failures() as error:
                 raise _unavailable("deleted from", error) from error
 
     async def probe(self) -> str | None:
@@ -108,6 +106,18 @@ class Kept:
         except Refusal as refusal:
             return refusal.detail
         return None if read == b"ok" else "What was written could not be read back."
+
+
+def _local(folder: Path) -> Any:
+    from obstore.store import LocalStore
+
+    return LocalStore(prefix=folder, mkdir=True)
+
+
+def _failures(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    from obstore.exceptions import BaseError
+
+    return (BaseError, OSError, *more)
 
 
 def _unavailable(done: str, error: Exception) -> Refusal:
@@ -128,11 +138,16 @@ def open_kept(where: str, data: Path, options: Sequence[str] = ()) -> Kept:
         if not where or parts.scheme == "file":
             folder = Path(parts.path) if where else data / "media"
             folder.mkdir(parents=True, exist_ok=True)
-            return Kept(LocalStore(prefix=folder, mkdir=True), folder, str(folder))
+            return Kept(lambda: _local(folder), folder, str(folder))
         config: Any = dict(option.split("=", 1) for option in options)
         # Plain HTTP only where the operator wrote so.
-        plain = config.get("endpoint", config.get("aws_endpoint", "")).startswith("http://")
+        named = (config.get(name) for name in ("endpoint", "aws_endpoint", "endpoint_url", "aws_endpoint_url"))
+        known = (os.environ.get(name) for name in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL"))
+        plain = next((each for each in (*named, *known) if each), "").startswith("http://")
         client: Any = {"allow_http": plain, "timeout": PATIENCE, "connect_timeout": timedelta(seconds=5)}
-        return Kept(from_url(where, config=config, client_options=client, retry_config=_RETRY), None, where)
-    except (BaseError, OSError, ValueError, TypeError) as error:
+        from obstore.store import from_url
+
+        store = from_url(where, config=config, client_options=client, retry_config=_RETRY)
+        return Kept(lambda: store, None, where)
+    except _failures(ValueError, TypeError) as error:
         raise KeptError(f"--media-store {where or 'folder'} can't be opened: {str(error)[:300]}") from error

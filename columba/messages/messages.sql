@@ -8,17 +8,16 @@ from messages m join bodies b on b.message_id = m.id
 where m.id = :id and m.account_id = :account_id and m.mode = :mode
 
 -- name: parts
-select p.hop, p.n, p.carrier_id, p.carrier_message_id, p.status, p.error, p.carrier_code, p.sent_at, p.done_at, c.price, c.currency
-from (
-  select q.hop, q.n, q.message_id, q.carrier_id, coalesce(q.written_id, q.carrier_message_id) as carrier_message_id,
-    q.status, q.error, q.carrier_code, q.sent_at, q.done_at
-  from past_parts q where q.message_id = :id
-  union all
-  select (select count(distinct h.hop) from past_parts h where h.message_id = :id), q.n, q.message_id, q.carrier_id,
-    coalesce(q.written_id, q.carrier_message_id), q.status, q.error, q.carrier_code, q.sent_at, q.done_at
-  from parts q where q.message_id = :id) p
-left join costs c on c.message_id = p.message_id and c.carrier_id = p.carrier_id and c.n = p.n
-order by p.hop, p.n
+select q.hop, q.n, q.carrier_id, coalesce(q.written_id, q.carrier_message_id) as carrier_message_id, q.status, q.error,
+  q.carrier_code, q.sent_at, q.done_at, c.price, c.currency
+from past_parts q left join costs c on c.message_id = q.message_id and c.carrier_id = q.carrier_id and c.n = q.n
+where q.message_id = :id
+union all
+select (select count(distinct h.hop) from past_parts h where h.message_id = :id), q.n, q.carrier_id,
+  coalesce(q.written_id, q.carrier_message_id), q.status, q.error, q.carrier_code, q.sent_at, q.done_at, c.price, c.currency
+from parts q left join costs c on c.message_id = q.message_id and c.carrier_id = q.carrier_id and c.n = q.n
+where q.message_id = :id
+order by 1, 2
 
 -- name: timeline
 select id, type, at, data from events where subject = :id order by id limit 200

@@ -223,6 +223,13 @@ select account_id, mode, class, what, message_id from {rows} r where true on con
 delete from privacy_left where (account_id, mode, class, what, message_id) in (
   select account_id, mode, class, what, message_id from {rows} r)
 
+-- name: age_verifications
+-- rows: account_id int, mode int, before int
+delete from verifications where id in (
+  select v.id from {rows} r join verifications v on v.account_id = r.account_id and v.mode = r.mode
+  where v.id < r.before and v.status > 1 order by v.id limit 500)
+returning id
+
 -- name: age_bodies
 -- rows: id int, extra text
 update bodies set text = null, extra = r.extra from {rows} r where bodies.message_id = r.id

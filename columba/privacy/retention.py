@@ -65,6 +65,8 @@ class Sweeping:
             for mode in (status.TEST, status.LIVE):
                 for what, klass, days in self.rules.of(account_id, mode):
                     before = ids.first_at(self._clock() - days * DAY_MS)
+                    if (what, klass) == ("numbers", status.OTP):
+                        done += await self._verifications(account_id, mode, before)
                     while steps < MOST_STEPS:
                         steps += 1
                         some = await self._sweep((account_id, mode, klass, what), before)
@@ -72,6 +74,11 @@ class Sweeping:
                             break
                         done += some
         return done
+
+    async def _verifications(self, account_id: int, mode: int, before: int) -> int:
+        """Verifications are about numbers alone: they go with those of codes."""
+        step = Step(SQL["age_verifications"], [(account_id, mode, before)])
+        return len((await self._store.commit(plan(step)))[0])
 
     async def _sweep(self, place: tuple[int, int, int, str], before: int) -> int | None:
         """Some of one kind; None when there are none."""

@@ -129,7 +129,7 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bodies: the text and the metadata
     media: pictures and files that no other message uses
-    numbers: the person's number; what is left of it is its country and two digits
+    numbers: the person's number; what is left of it is its country and two digits. With those of codes go verifications
     """
 
     bodies: ByClass = ByClass()

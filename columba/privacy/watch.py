@@ -59,12 +59,12 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
     if not (changes or shows or reveals):
         return endpoint
 
-    def of(call: Call[Any, Any], answered: int) -> Entry:
+    def of(call: Call[Any, Any], answered: int, made: str = "") -> Entry:
         caller = call.caller
         key_id = caller.key_id
         return entry(
             caller.account_id, caller.mode, clock(), key_id, call.client, endpoint.name, endpoint.method,
-            call.path, answered, call.request_id,
+            {**call.path, "made": made} if made else call.path, answered, call.request_id,
         )  # fmt: skip
 
     async def handler(call: Call[Any, Any]) -> Any:
@@ -76,7 +76,7 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
             audit.seen(of(call, refusal.kind.http))
             raise
         if changes:
-            await audit.changed(of(call, endpoint.status))
+            await audit.changed(of(call, endpoint.status, _made(result) if endpoint.status == 201 else ""))
         elif shows:
             audit.seen(of(call, endpoint.status))
         if reveals and READ not in call.caller.scopes:
@@ -84,6 +84,13 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
         return result
 
     return msgspec.structs.replace(endpoint, handler=handler)
+
+
+def _made(result: Any) -> str:
+    """The id of what was made."""
+    value = result.value if isinstance(result, Answer) else result
+    made = value.get("id") if isinstance(value, dict) else getattr(value, "id", "")
+    return made if isinstance(made, str) else ""
 
 
 def _hidden_in(result: Any) -> Any:

@@ -30,7 +30,7 @@ CORE = events.SQL
 MOST: Final = 1_000  # messages that are moved at once
 MOST_A_STEP: Final = 50_000
 LOOK_MS: Final = 60_000  # when a message that may have a second route is looked at, if no receipt says so before
-NEVER: Final = (1 << 62) - 1
+NOTHING: Final[Mapping[int, Any]] = {}
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Failover:
         return moves
 
     def _ways(
-        self, messages: Sequence[Message], carrier_id: int, tried: Mapping[int, Sequence[int]] = {}
+        self, messages: Sequence[Message], carrier_id: int, tried: Mapping[int, Sequence[int]] = NOTHING
     ) -> dict[int, Taken]:
         """Where messages may go on at once: to a carrier of their route that is well and has not had them."""
         found = {}
@@ -152,19 +152,16 @@ class Failover:
         return price is not None and spent + price * message.segments <= most
 
     def costs(
-        self, messages: Sequence[Message], ways: Mapping[int, Taken], spent: Mapping[int, int] = {}
+        self, messages: Sequence[Message], ways: Mapping[int, Taken], spent: Mapping[int, int] = NOTHING
     ) -> dict[int, int]:
-        """What messages are to cost in the end, as far as their account's spend is bounded."""
+        """What messages are to cost in the end, as far as their account's spend is bounded; those that nobody knows the
+        price of are left out, unless that is allowed."""
         found = {}
         for message in messages:
             budget = self._budgets.limited(message)
-            if budget is not None:
-                price = self._prices.of(message, ways[message.id].carrier.id)
-                if price is None and budget.unpriced != "pass":
-                    price = NEVER // 16
+            price = self._prices.of(message, ways[message.id].carrier.id) if budget is not None else 0
+            if price is not None or (budget is not None and budget.unpriced == "pass"):
                 found[message.id] = spent.get(message.id, 0) + (price or 0) * message.segments
-            else:
-                found[message.id] = 0
         return found
 
     async def _tried(self, those: Mapping[int, object]) -> dict[int, list[int]]:
@@ -237,6 +234,7 @@ class Failover:
         why = self._healths.of(carrier.id).why or None
         seized = lane.seize(message.id for message in going)
         rows, made, happened = [], [], {}
+        there: set[int] = set()
         try:
             for message in going:
                 if message.id not in seized:
@@ -255,10 +253,12 @@ class Failover:
                     *events.steps(made, 2, given=1),
                 )
             )
+            there = {row[0] for row in results[1]}
         finally:
             for an_id in seized:
                 lane.let_go(an_id)
-        there = {row[0] for row in results[1]}
+            if len(there) < len(seized):
+                lane.poke()
         by_lane: dict[int, list[Message]] = {}
         places = {row[1]: (row[2], row[3]) for row in rows}
         for message in going:
@@ -274,8 +274,6 @@ class Failover:
                 if message.due_at > now:
                     lanes.due_later(lane_id, message.due_at)
         self._publisher.published(results[3], happened)
-        if len(there) < len(rows):
-            lane.poke()
         count = sum(map(len, by_lane.values()))
         self.moved += count
         return count

@@ -22,7 +22,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", examples=["GB"])]
 Prefix = Annotated[str, Meta(pattern=r"^\+?[1-9][0-9]{0,14}$", examples=["+4477"])]
 Value = Annotated[str, Meta(min_length=1, max_length=64)]
-CarrierId = Annotated[str, Meta(max_length=64, examples=["car_0ajk7w2kn0400"])]
+CarrierId = Annotated[
+    str, Meta(max_length=100, description="A carrier's id, or its name.", examples=["car_0ajk7w2kn0400"])
+]
 Position = Annotated[int, Meta(ge=1, le=100_000, description="Its place among the routes, from 1.")]
 Weight = Annotated[float, Meta(gt=0, le=1_000_000)]
 

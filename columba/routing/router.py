@@ -167,7 +167,9 @@ class Router:
         standing = self._healths.standing
         if strategy == "order" and allowed is None and not tried:  # mostly the first is well
             first = usable[ways[0].carrier]
-            if standing(first.id) >= WELL and (first.can.names or not is_name(message.sender)):
+            if (
+                standing(first.id) >= WELL and first.state == "on" and (first.can.names or not is_name(message.sender))
+            ):  # fmt: skip
                 return first
         options = [
             option
@@ -210,7 +212,8 @@ class Router:
         elif not carrier.can.names and is_name(message.sender):
             no = "It can't send from a name."
         price = self._price(message, carrier.id) if strategy == "price" else None
-        return Option(carrier, way.weight, self._healths.standing(carrier.id), price, no)
+        standing = self._healths.standing(carrier.id) if carrier.state == "on" else 0.0
+        return Option(carrier, way.weight, standing, price, no)
 
     # For explain
 
@@ -265,7 +268,8 @@ class Router:
             if carrier is None or option.carrier.id != carrier.id:
                 health = self._healths.of(option.carrier.id)
                 later = _TRIED_OUT if tried_out else _LATER[route.spec.strategy]
-                why = option.no or (health.why if health.standing < WELL else "") or later
+                why = option.no or ("" if option.carrier.state == "on" else "It is paused.")
+                why = why or (health.why if health.standing < WELL else "") or later
             found.append(Passed(option.carrier.id, option.carrier.name, why, option))
         return found
 

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from columba.core import ids, status
 from columba.core.accept import Accept
-from columba.core.contract import Carrier
+from columba.core.contract import Carrier, by_name
 from columba.core.ids import Ids
 from columba.core.model import Message
 from columba.errors import FieldError, Refusal
@@ -74,15 +74,17 @@ def endpoints(
 
     async def ways(who: Key, asked: Sequence[RouteCarrier]) -> tuple[rules.Way, ...]:
         await carriers.refresh()
-        there = {carrier.id for carrier in carriers.of(who.account_id, who.mode)}
+        there = by_name(carriers.of(who.account_id, who.mode))
         found: list[rules.Way] = []
         errors: list[FieldError] = []
         for place, each in enumerate(asked):
-            an_id = ids.read("car", each.carrier)
+            an_id = there.get(each.carrier)
             field = f"carriers[{place}].carrier"
-            if an_id is None or an_id not in there:
+            if an_id is None:
                 errors.append(
-                    FieldError(field, "invalid_value", f"You have no {status.MODES[who.mode]} carrier of this id.")
+                    FieldError(
+                        field, "invalid_value", f"You have no {status.MODES[who.mode]} carrier of this id or name."
+                    )
                 )
             elif an_id in {way.carrier for way in found}:
                 errors.append(FieldError(field, "invalid_value", "It is there twice."))

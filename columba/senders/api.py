@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from columba.core import ids, status
-from columba.core.contract import Carrier
+from columba.core.contract import Carrier, by_name
 from columba.core.ids import Ids
 from columba.core.model import rfc3339
 from columba.errors import FieldError, Refusal
@@ -55,7 +55,7 @@ def endpoints(senders: Senders, carriers: Callable[[int, int], Iterable[Carrier]
         return found
 
     def carriers_of(who: Key, asked: Sequence[str]) -> tuple[int, ...]:
-        there = {ids.show("car", carrier.id): carrier.id for carrier in carriers(who.account_id, who.mode)}
+        there = by_name(carriers(who.account_id, who.mode))
         _check(asked, there, "carriers", "carrier")
         return tuple(there[each] for each in dict.fromkeys(asked))
 

@@ -17,7 +17,9 @@ Value = Annotated[
     str, Meta(min_length=1, max_length=64, description="A number, a short code or a name.", examples=["+12025550100"])
 ]
 Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", examples=["GB"])]
-CarrierId = Annotated[str, Meta(max_length=64, examples=["car_0ajk7w2kn0400"])]
+CarrierId = Annotated[
+    str, Meta(max_length=100, description="A carrier's id, or its name.", examples=["car_0ajk7w2kn0400"])
+]
 SenderId = Annotated[str, Meta(max_length=64, examples=["snd_0ajk7w2kn0410"])]
 Countries = Annotated[list[Country], Meta(max_length=MOST_LISTED)]
 DefaultFor = Annotated[list[Annotated[str, Meta(pattern=r"^([A-Z]{2}|\*)$")]], Meta(max_length=MOST_LISTED)]

@@ -3,14 +3,14 @@
 All of an account in one of its modes: a test key has prices and a budget of its own, to try out what happens at the cap.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from columba.core import ids, status
-from columba.core.contract import Carrier
+from columba.core.contract import Carrier, by_name
 from columba.core.model import rfc3339
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
@@ -162,7 +162,7 @@ def endpoints(
     """`carriers` gives those of an account in a mode."""
 
     def named(who: Key, name: str | None, field: str = "carrier") -> int:
-        known = _names(carriers(who.account_id, who.mode))
+        known = by_name(carriers(who.account_id, who.mode))
         if name is None:
             return -1
         if name not in known:
@@ -181,7 +181,7 @@ def endpoints(
         """All lines or none: each that can't be is named, by its number. The most particular line counts for a message: a
         carrier's own before one for all, a longer prefix before a shorter and before a country, a class before any."""
         who, asked = _caller(call), call.body
-        lines = read_csv(asked.csv, _names(carriers(who.account_id, who.mode)))
+        lines = read_csv(asked.csv, by_name(carriers(who.account_id, who.mode)))
         replace = {"same": None, "all": -1}.get(asked.replace, -2)
         await prices.put(
             who.account_id, who.mode, lines, named(who, asked.carrier) if replace == -2 else replace
@@ -273,18 +273,6 @@ def endpoints(
         return Spent(rfc3339(since), rfc3339(until), data)
 
     return [import_prices, list_prices, delete_prices, get_spend, update_spend, top_up, spend_report]
-
-
-def _names(carriers: Iterable[Carrier]) -> Mapping[str, int]:
-    """Carriers by id and by name, where a name is one's alone."""
-    found: dict[str, int] = {}
-    several: set[str] = set()
-    for carrier in carriers:
-        if carrier.name in found:
-            several.add(carrier.name)
-        found[carrier.name] = carrier.id
-        found[ids.show("car", carrier.id)] = carrier.id
-    return {name: an_id for name, an_id in found.items() if name not in several}
 
 
 def _price(row: Row) -> Price:

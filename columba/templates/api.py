@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 from msgspec import UNSET
 
-from columba.core import ids
+from columba.core import ids, status
 from columba.core.ids import Ids
 from columba.core.model import Json
 from columba.errors import FieldError, Refusal
@@ -42,8 +42,8 @@ EXAMPLE: Final[Json] = {
     "class": "transactional",
 }
 
-Price = Callable[[int, int, str, str | None, int], Json | None]
-"""What so many segments to a number cost an account in a mode; None where nobody knows."""
+Price = Callable[[int, int, str, str, str | None, int], str | None]
+"""What a text costs an account in a mode: to a number, from a sender, of a class. None where nobody knows."""
 
 _decode = msgspec.json.Decoder(Content).decode
 
@@ -234,10 +234,11 @@ def endpoints(templates: Templates, store: Store, new_id: Ids, price: Price | No
         params |= {name: value for name, value in asked.params.items() if value is not None}
         worst = {name: worst_of(param) for name, param in content.params.items()}
 
-        def priced(segments: int) -> Json | None:
+        def priced(text: str) -> str | None:
             if price is None or asked.to is None:
                 return None
-            return price(who.account_id, who.mode, asked.to, content.from_, segments)
+            klass = status.TRANSACTIONAL if content.klass is None else content.klass
+            return price(who.account_id, who.mode, asked.to, text, content.from_, klass)
 
         try:
             return shapes.Trial(
@@ -265,11 +266,11 @@ def _taken(name: str) -> NoReturn:
 
 
 def filled(
-    found: Ready, params: dict[str, Any], language: str | None, priced: Callable[[int], Json | None]
+    found: Ready, params: dict[str, Any], language: str | None, priced: Callable[[str], str | None]
 ) -> shapes.Filled:
     text = smart(fill(found, params, language).text)
     planned = plan_text(text)
-    return shapes.Filled(text, planned.encoding, planned.segments, planned.units, priced(planned.segments))
+    return shapes.Filled(text, planned.encoding, planned.segments, planned.units, priced(text))
 
 
 def _said(content: Content) -> Json:

@@ -241,14 +241,14 @@ class NewTrial(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class Filled(msgspec.Struct):
     """A text as it would be sent.
 
-    price: what its parts cost together, where a price for it is known
+    price: what its parts cost together, where `to` is given and the price table says
     """
 
     text: str
     encoding: Literal["gsm7", "ucs2"]
     segments: int
     units: int
-    price: dict[str, Any] | None = None
+    price: str | None = None
 
 
 class Trial(msgspec.Struct):

@@ -6,14 +6,15 @@ level is refused. A schema's patterns run in linear time, and it reaches for not
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema_rs
 import msgspec
-from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
 
 from columba.usercode.errors import UserCodeError
+
+if TYPE_CHECKING:  # the libraries are loaded when they are first needed: together they take 13 MB
+    from jsonpath import JSONPath, JSONPathEnvironment
 
 LONGEST_QUERY: Final = 500
 LARGEST_SCHEMA: Final = 50_000  # bytes
@@ -22,19 +23,21 @@ _DESCENTS: Final = re.compile(r"\.\.")
 _STRINGS: Final = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"")
 
 
-class _Strict(JSONPathEnvironment):
-    def setup_function_extensions(self) -> None:
-        """No functions that take patterns: those are RE2's alone."""
-        super().setup_function_extensions()
-        for name in ("match", "search", "isinstance", "is", "typeof", "type", "keys", "startswith"):
-            self.function_extensions.pop(name, None)
+@cache
+def _environment() -> "JSONPathEnvironment":
+    from jsonpath import JSONPathEnvironment
 
-
-_ENVIRONMENT: Final = _Strict()
+    environment = JSONPathEnvironment()
+    # No functions that take patterns: those are RE2's alone.
+    for name in ("match", "search", "isinstance", "is", "typeof", "type", "keys", "startswith"):
+        environment.function_extensions.pop(name, None)
+    return environment
 
 
 @lru_cache(maxsize=2048)
-def parse_path(query: str) -> JSONPath:
+def parse_path(query: str) -> "JSONPath":
+    from jsonpath import JSONPath, JSONPathError
+
     if len(query) > LONGEST_QUERY:
         raise UserCodeError(1, LONGEST_QUERY + 1, f"The JSONPath is longer than {LONGEST_QUERY} characters.")
     if not query.startswith("$"):
@@ -46,7 +49,7 @@ def parse_path(query: str) -> JSONPath:
     if "=~" in outside:
         raise UserCodeError(1, outside.index("=~") + 1, "Patterns can't be used in a JSONPath.")
     try:
-        found = _ENVIRONMENT.compile(query)
+        found = _environment().compile(query)
     except JSONPathError as error:
         token = getattr(error, "token", None)
         at = getattr(token, "index", 0)
@@ -61,6 +64,8 @@ def parse_path(query: str) -> JSONPath:
 def jsonpath(query: str, document: Any) -> Any:
     """The first value that the query finds; None for none."""
     path = parse_path(query)
+    from jsonpath import JSONPathError
+
     try:
         found = path.match(document)
     except (JSONPathError, RecursionError, TypeError, ValueError):
@@ -95,6 +100,8 @@ class Schema:
 
 @lru_cache(maxsize=512)
 def _schema(text: bytes) -> Schema:
+    import jsonschema_rs
+
     try:
         return Schema(
             jsonschema_rs.validator_for(

@@ -7,10 +7,8 @@ failure too (`has(groups.order)` asks first).
 
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
-
-from cel_expr_python import cel
 
 from columba.usercode.errors import UserCodeError
 from columba.usercode.names import NAMES
@@ -51,8 +49,16 @@ def _matches(text: str, source: str) -> bool:
     return pattern.matches(text)
 
 
+@cache
+def _cel() -> Any:
+    from cel_expr_python import cel  # here, because it takes 4 MB and many never use it
+
+    return cel
+
+
 @lru_cache(maxsize=64)
 def _environment(names: frozenset[str]) -> Any:
+    cel = _cel()
     kinds = [cel.Type.STRING, cel.Type.STRING]
     declared = cel.FunctionDecl(
         _BOUNDED,
@@ -94,7 +100,7 @@ class Expression:
             raise UserCodeError(0, 0, _short(str(error))) from None
         except (TypeError, ValueError, OverflowError, RecursionError):
             raise UserCodeError(0, 0, "It is given a value that expressions can't hold.") from None
-        if kind == cel.Type.ERROR:
+        if kind == _cel().Type.ERROR:
             raise UserCodeError(0, 0, _short(str(plain)))
         return _plain(plain)
 

@@ -104,6 +104,12 @@ class Template:
         """`escape` is what is done to values: quoted for XML or a URL, or put on one line."""
         return _parse(source, names if isinstance(names, frozenset) else frozenset(names), escape, False)
 
+    @staticmethod
+    def check(source: str, names: Collection[str] = NAMES) -> None:
+        """Raises what `parse` raises, at a fifth of its price: for what is kept now and used later."""
+        if "{" in source or len(source) > syntax.LONGEST:
+            _RULES.check(syntax.parse(_ENV, source), names)
+
     def render(self, context: Mapping[str, Any]) -> str:
         """The text."""
         root = self._root

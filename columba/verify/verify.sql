@@ -90,22 +90,30 @@ from (select account_id, mode, key, cast(sum(n) as bigint) as n from {rows} r gr
 where verify_counts.account_id = r.account_id and verify_counts.mode = r.mode and verify_counts.key = r.key
 
 -- name: insert_verification
--- rows: id int, account_id int, mode int, to_addr text, hash text, asked text, counted text, max_checks int, max_sends int, message_id int, at int, expires_at int
+-- rows: id int, account_id int, mode int, to_addr text, hash text, asked text, counted text, max_checks int, max_sends int
+-- rows: message_id int, at int, second_at int, expires_at int
 insert into verifications (id, account_id, mode, to_addr, status, hash, asked, counted, checks, max_checks, sends, max_sends,
-  message_id, sent_at, created_at, updated_at, expires_at)
-select id, account_id, mode, to_addr, 0, hash, asked, counted, 0, max_checks, 0, max_sends, message_id, at, at, at, expires_at
+  message_id, sent_at, second_at, created_at, updated_at, expires_at)
+select id, account_id, mode, to_addr, 0, hash, asked, counted, 0, max_checks, 0, max_sends, message_id, at, second_at, at, at,
+  expires_at
 from {rows} r where true order by account_id, mode, to_addr
 on conflict do nothing
 returning id
 
 -- Another send of a code that is open.
 -- name: claim_send
--- rows: id int, message_id int, at int
-update verifications set sends = verifications.sends + 1, message_id = r.message_id, sent_at = r.at, updated_at = r.at
-from (select id, max(message_id) as message_id, max(at) as at from {rows} r group by id) r
+-- rows: id int, message_id int, at int, second_at int
+update verifications set sends = verifications.sends + 1, message_id = r.message_id, sent_at = r.at, updated_at = r.at,
+  second_at = r.second_at
+from (select id, max(message_id) as message_id, max(at) as at, max(second_at) as second_at from {rows} r group by id) r
 where verifications.id = r.id and verifications.status = 1 and verifications.sends < verifications.max_sends
   and verifications.expires_at > r.at
 returning verifications.id
+
+-- name: unclaim_send
+-- rows: id int, message_id int, before int
+update verifications set sends = verifications.sends - 1, message_id = r.before from {rows} r
+where verifications.id = r.id and verifications.message_id = r.message_id
 
 -- Its message is accepted: from now on the code counts.
 -- name: begin_verification
@@ -116,6 +124,21 @@ where verifications.id = r.id and verifications.status = 0
 -- name: drop_verification
 -- rows: id int
 delete from verifications where id in (select id from {rows} r) and status = 0
+
+-- Codes that may need a second carrier: what is known of the message that each went with.
+-- name: due_seconds
+select v.id, v.account_id, v.mode, v.second_at, m.status from verifications v
+left join messages m on m.id = v.message_id
+where v.status = 1 and v.second_at > 0 and v.second_at <= :now order by v.second_at limit :most
+
+-- name: take_seconds
+-- rows: id int, was int
+update verifications set second_at = 0 from {rows} r
+where verifications.id = r.id and verifications.second_at = r.was and verifications.status = 1
+returning verifications.id
+
+-- name: carriers_of
+select distinct carrier_id from parts where message_id = :message_id
 
 -- name: end_verification
 -- rows: id int, status int, at int
@@ -194,6 +217,7 @@ returning verify_counts.key
 delete from verify_counts where (account_id, mode, key) in (
   select c.account_id, c.mode, c.key from verify_counts c, (select before, now from {rows} r) r
   where c.rolled_at < r.before and c.blocked_until < r.now order by c.rolled_at limit 500)
+returning account_id
 
 -- What is held of a person.
 -- name: verifications_to

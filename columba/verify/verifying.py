@@ -45,6 +45,8 @@ STALE_MS: Final = 10_000  # a verification that was begun and whose message was 
 TRIES, PAUSE_S = 100, 0.02  # for one that another request is beginning at this moment
 KNOWN_BLOCKS: Final = 10_000
 KNOWN_BEGUN: Final = 20_000
+BEGUN_KEPT_MS: Final = 60_000
+SWEPT_AT_ONCE, MOST_SWEEPS = 500, 200
 TRUSTED_MS: Final = 2_000  # how long a block is believed without asking the store again
 AT_ONCE: Final = 500
 NOBODY: Final = 0
@@ -122,7 +124,9 @@ class Verifying:
         accept: Accept,
         publisher: events.Publisher,
         default_country: Callable[[int], str | None],
+        tried: dict[int, frozenset[int]],
     ) -> None:
+        """`tried` is shared with the route: carriers that are not to get a message that is being accepted."""
         self.rules = rules
         self._store = store
         self._ids = new_id
@@ -132,6 +136,7 @@ class Verifying:
         self._accept = accept
         self._publisher = publisher
         self._country = default_country
+        self._tried = tried
         self._sending: set[int] = set()
         self._begun: dict[int, Found] = {}  # those of a moment ago that nobody has checked yet
         self._blocked: dict[tuple[int, int, str], tuple[int, int, str]] = {}
@@ -210,7 +215,7 @@ class Verifying:
         )  # fmt: skip
         row = (
             an_id, *who, to, hashed, _encode(asked).decode(), _encode(made.counted).decode(), made.max_checks,
-            made.max_sends, message_id, now, made.expires_at,
+            made.max_sends, message_id, now, self._second_at(settings, now), made.expires_at,
         )  # fmt: skip
         keep = Step(SQL["insert_verification"], [row])
         if not await self._counted(who, an_id, limits, keep, now):
@@ -230,8 +235,14 @@ class Verifying:
         self._begun[an_id] = made
         return made
 
-    async def resend(self, caller: Caller, found: Found, limits: Sequence[Limit] | None = None) -> Found:
-        """The same code once more."""
+    @staticmethod
+    def _second_at(settings: Settings, now: int) -> int:
+        return now + 1000 * settings.second_carrier_after if settings.second_carrier_after else 0
+
+    async def resend(
+        self, caller: Caller, found: Found, limits: Sequence[Limit] | None = None, tried: frozenset[int] | None = None
+    ) -> Found:
+        """The same code once more; where carriers `tried` it in vain, over another one."""
         who = (caller.account_id, caller.mode)
         now = self._clock()
         if found.status != PENDING or now >= found.expires_at:
@@ -250,14 +261,24 @@ class Verifying:
         message_id = self._ids()
         self._sending.add(found.id)
         try:
-            keep = Step(SQL["claim_send"], [(found.id, message_id, now)])
+            if tried is not None:
+                self._tried[message_id] = tried
+            second_at = 0 if tried is not None else self._second_at(self.rules.of(*who).settings, now)
+            keep = Step(SQL["claim_send"], [(found.id, message_id, now, second_at)])
             if not await self._counted(who, found.id, limits, keep, now):
                 raise Refusal("conflict", "It was ended, or sent as often as it may be, at this moment.")
             again = found._replace(sends=found.sends + 1, message_id=message_id, sent_at=now, updated_at=now)
             outcome = await self._send(caller, again, text)
         finally:
             self._sending.discard(found.id)
+            self._tried.pop(message_id, None)
         if isinstance(outcome, Refusal):
+            await self._store.commit(
+                plan(
+                    Step(SQL["unclaim_send"], [(found.id, message_id, found.message_id)]),
+                    Step(SQL["count_sends"], [(found.id, *who, each.key, -1) for each in limits]),
+                )
+            )
             raise outcome
         return again
 
@@ -408,6 +429,7 @@ class Verifying:
     async def expire(self) -> int:
         """End those whose time is over: a chore. How many that were."""
         now = self._clock()
+        self._forget(now)
         rows = [found_of(row) for row in await self._store.read(SQL["due_verifications"], now=now, most=AT_ONCE)]
         due = [each for each in rows if each.status == PENDING]
         happened = {}
@@ -427,6 +449,13 @@ class Verifying:
             )
             self._publisher.published(results[2], happened)
         return len(rows)
+
+    def _forget(self, now: int) -> None:
+        """Memory keeps nobody for long: who is erased is to be erased here too."""
+        while self._begun and next(iter(self._begun.values())).created_at < now - BEGUN_KEPT_MS:
+            del self._begun[next(iter(self._begun))]
+        for key in [key for key, known in self._blocked.items() if known[0] <= now]:
+            del self._blocked[key]
 
     async def report(self) -> int:
         """Tell accounts of what was blocked: a chore. How many blocks that were."""
@@ -458,7 +487,10 @@ class Verifying:
     async def sweep(self) -> None:
         """Forget counts that have not been touched for days: a chore."""
         now = self._clock()
-        await self._store.commit(plan(Step(SQL["sweep_counts"], [(now - 3 * guard.DAY, now)])))
+        for _ in range(MOST_SWEEPS):
+            results = await self._store.commit(plan(Step(SQL["sweep_counts"], [(now - 3 * guard.DAY, now)])))
+            if len(results[0]) < SWEPT_AT_ONCE:
+                return
 
     # Blocks
 

@@ -148,6 +148,18 @@ async def test_a_digest_comes_at_its_time_alone(house: House) -> None:
     await house.letters(2)
 
 
+async def test_another_time_holds_for_what_waits_already(house: House) -> None:
+    at = rfc3339(house.clock() + 5 * HOUR)[11:16]
+    alert = await house.alert(on=["message.undelivered"], digest={"at": [at]})
+    await house.fails(2)
+    await house.silent()
+    await house.api("PATCH", f"/v1/alerts/{alert['id']}", {"name": "Renamed"})
+    await house.silent()
+    await house.api("PATCH", f"/v1/alerts/{alert['id']}", {"digest": None})
+    (letter,) = await house.letters(1)
+    assert letter.message["Subject"].startswith("[Columba] Renamed")
+
+
 async def test_templates_say_it_in_other_words(house: House) -> None:
     channel = {
         "kind": "email",
@@ -343,6 +355,20 @@ async def test_a_carrier_that_goes_down_is_told_and_that_it_is_up_again(
     assert an_id
 
 
+async def test_slack_takes_nothing_for_a_link(house: House, sink: Sink) -> None:
+    await house.alert(on=["webhook.failing"], name="<!channel>", channels=[{"kind": "slack", "url": f"{sink.url}/x"}])
+    await house.happens("webhook.failing", {"url": "https://a.b/?x&<y>"})
+
+    async def posted() -> bool:
+        await house.steps()
+        return bool(sink.requests)
+
+    await eventually(posted)
+    assert (
+        sink.requests[0].json["text"].startswith("*&lt;!channel&gt;*: The webhook https://a.b/?x&amp;&lt;y&gt; fails")
+    )
+
+
 async def test_a_network_that_can_not_be_reached_is_down(house: House) -> None:
     house.api.key = house.columba.live_key
     config = {"host": "127.0.0.1", "port": free_port(), "system_id": "x", "password": "y"}
@@ -357,6 +383,19 @@ async def test_a_network_that_can_not_be_reached_is_down(house: House) -> None:
     house.clock.ahead += 20_000
     await house.app.watching.carriers()
     assert "The carrier MNO is down." in (await house.letters(1))[0].text
+
+
+async def test_a_person_who_is_forgotten_is_in_no_notice(house: House) -> None:
+    alert = await house.alert(on=["message.undelivered"])
+    await house.fails()
+    await house.letters(1)
+    number = (await house.get("/v1/messages"))["data"][0]["to"]
+    path = f"/v1/alerts/{alert['id']}"
+    told = [await house.get(f"{path}/{part}") for part in ("notices", "incidents")]
+    assert all(number in str(each) for each in told)
+    await house.app.alerts.erase(house.columba.account_id, 0, number)
+    told = [await house.get(f"{path}/{part}") for part in ("notices", "incidents")]
+    assert not any(number in str(each) for each in told)
 
 
 async def test_one_that_is_turned_off_hears_nothing_and_starts_anew(house: House) -> None:

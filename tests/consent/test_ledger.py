@@ -5,11 +5,14 @@ import asyncio
 import pytest
 
 from columba.consent import EVERY_CLASS, IF_NEW, IF_NEWER, IF_NOT_OUT, OPT_IN, OPT_OUT, REQUESTED, SQL
+from columba.consent.api import suppression
 from columba.consent.ledger import Said
 from columba.consent.settings import Document
 from columba.core import status
 from columba.core.accept import Submission
+from columba.core.contract import Inbound
 from columba.core.model import Message
+from columba.privacy.people import SQL as PRIVACY
 from columba.store import Step, plan
 from tests.consent.house import OURS, SOMEBODY, House
 from tests.core.rig import until
@@ -74,8 +77,8 @@ async def test_the_newest_word_that_covers_it_decides(laptop: House, name: str) 
     for action, sender, klass in said:
         laptop.clock.forward(10)
         await laptop.told(action, sender=sender, klass=klass)
-    for sender, klass, may in wanted:
-        assert (await laptop.code(sender=sender, klass=klass) is None) is may, (sender, klass)
+    for whose, klass, may in wanted:
+        assert (await laptop.code(sender=whose, klass=klass) is None) is may, (whose, klass)
 
 
 async def test_marketing_needs_an_opt_in_where_the_account_says_so(house: House) -> None:
@@ -162,8 +165,6 @@ async def test_a_stop_is_recorded_answered_once_and_kept(house: House) -> None:
 
 
 async def test_a_text_that_the_carrier_brings_twice_stops_once(house: House) -> None:
-    from columba.core.contract import Inbound
-
     text = Inbound(SOMEBODY, OURS, "stop", carrier_message_id="abc")
     north = house.carriers[64]
     await asyncio.gather(*(house.receive.inbound(north, [text], 1) for _ in range(3)))
@@ -264,12 +265,20 @@ async def test_what_the_carrier_refuses_is_recorded(house: House) -> None:
 
 async def test_a_person_is_erased_and_stays_suppressed(house: House) -> None:
     await house.told(OPT_OUT, words="leave me alone")
-    number_hash = house.consent.ledger.hashes(SOMEBODY)
-    await house.store.commit(plan(Step(SQL["erase_consents"], [(1, number_hash)])))
-    assert await house.ledger() == []
+    row = (1, status.LIVE, house.consent.ledger.hashes(SOMEBODY), SOMEBODY)
+    await house.store.commit(plan(Step(PRIVACY["erase_consents"], [row])))
     assert await house.code() == "opted_out"
-    (row,) = await house.store.read(
+    rows = await house.store.read(
         SQL["suppressions"], account_id=1, mode=status.LIVE, before=(1 << 63) - 1, hash=0, most=10
     )
-    assert row[1] is None
-    assert not await house.store.read(SQL["suppressions_of"], account_id=1, mode=1, hash=0, most=9)
+    (shown,) = map(suppression, rows)
+    assert shown.number is None
+
+
+async def test_a_carrier_that_keeps_opt_outs_has_answered_itself(house: House) -> None:
+    north = house.carriers[64]
+    await house.receive.inbound(north, [Inbound(SOMEBODY, OURS, "Unusual word", opt_out="stop")], 1)
+    assert await house.ledger() == [(OPT_OUT, "", EVERY_CLASS, "carrier")]
+    await house.past(OTHER)
+    assert not house.network.to(SOMEBODY)
+    assert await house.code() == "opted_out"

@@ -239,4 +239,4 @@ class Promise(RuleBasedStateMachine):
 def test_nothing_leaves_after_an_opt_out_or_at_a_quiet_hour(world: World) -> None:
     Promise.world = world
     how = settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
-    run_state_machine_as_test(Promise, settings=how)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Promise, settings=how)

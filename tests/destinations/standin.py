@@ -155,7 +155,7 @@ def context(text: str = "Hello", **more: Any) -> dict[str, Any]:
     """What templates see of a text."""
     groups, media = more.pop("groups", {}), more.pop("media", [])
     said = TriedMessage(from_="+447700900123", to="+12025550100", text=text, groups=groups, media=media)
-    return tried_context(said, 1, 2, AT) | more
+    return tried_context(said, 1, {"id": "acc_0000000000002", "name": "test"}, AT) | more
 
 
 def destination(an_id: int = 7, account: Mapping[str, str] | None = None, **fields: Any) -> Destination:

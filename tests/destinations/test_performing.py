@@ -317,3 +317,24 @@ class TestChecks:
         }  # fmt: skip
         assert "line 1, column" in found["request.body.json.b.c"]
         assert {"steps[1].name", "save.a b", "save.a b.jsonpath", "save.c.jsonpath", "transform.x y"} <= found.keys()
+
+    def test_how_much_one_destination_may_ask_for(self) -> None:
+        many = {f"k{n}": f"{{{{ id }}}}{n}" for n in range(1_500)}
+        assert problems(request={"url": "https://x.test", "body": {"json": many}}).keys() == {"request"}
+        deep: Any = "x"
+        for _ in range(25):
+            deep = [deep]
+        assert any(
+            "request.body.json" in field
+            for field in problems(request={"url": "https://x.test", "body": {"json": deep}})
+        )
+        steps = [{"name": f"s{n}", "request": {"url": "https://x.test"}} for n in range(11)]
+        assert problems(request={"url": "https://x.test"}, steps=steps).keys() == {"steps"}
+
+    def test_a_reply_and_what_is_saved_see_no_secrets(self) -> None:
+        for fields in (
+            {"reply": "{{ secrets.a }}"},
+            {"save": {"x": {"template": "{{ secrets.a }}"}}},
+            {"success": {"cel": "secrets.a == ''"}},
+        ):
+            assert problems(request={"url": "https://x.test"}, **fields)

@@ -90,5 +90,5 @@ def followed(sock: socket, answer: http.client.HTTPResponse) -> str:
 
 
 COMMANDS = {"curl": curl, "columba": columba}
-words = [re.sub(r"\b((?:[a-z]{3}|ck_live|ck_test)_)\.\.\.", latest, word) for word in sys.argv[1:]]
+words = [re.sub(r"\b((?:[a-z]{3,4}|ck_live|ck_test)_)\.\.\.", latest, word) for word in sys.argv[1:]]
 sys.exit(COMMANDS[NAME](words))

@@ -174,8 +174,8 @@ def curls(text: str) -> Iterator[list[str]]:
 
 def _shape(path: str) -> str:
     """A path with `{}` for whatever stands for an id."""
-    path = re.sub(r"\{[^}]*\}|\b[a-z]{3}_(\.\.\.|[0-9a-z]{13,})", "{}", path.partition("?")[0])
-    return re.sub(r"/numbers/[^/]+", "/numbers/{}", path)
+    path = re.sub(r"\{[^}]*\}|\b[a-z]{3,4}_(\.\.\.|[0-9a-z]{13,})", "{}", path.partition("?")[0])
+    return re.sub(r"/(numbers|senders/rules)/[^/]+", r"/\1/{}", path)
 
 
 def test_every_endpoint_is_on_some_page() -> None:
@@ -186,7 +186,7 @@ def test_every_endpoint_is_on_some_page() -> None:
 
 
 def _shape_all(text: str) -> str:
-    return re.sub(r"\{[^}\n]*\}|\b[a-z]{3}_(\.\.\.|[0-9a-z]{13,})", "{}", text)
+    return re.sub(r"\{[^}\n]*\}|\b[a-z]{3,4}_(\.\.\.|[0-9a-z]{13,})", "{}", text)
 
 
 # Operation

@@ -109,6 +109,8 @@ def test_the_ledger_by_api(columba: Program) -> None:
 
 def test_live_marketing_needs_an_opt_in(columba: Program) -> None:
     only_carrier(columba)
+    done = columba.request("PATCH", "/v1/consent-settings", {"marketing": None}, key=columba.live_key)
+    assert done.json["marketing"] == "opt_in"
     who = number()
     offer = {"to": who, "text": "Offer. STOP to stop", "class": "marketing"}
     refused(columba.request("POST", "/v1/messages", offer, key=columba.live_key), 422, "consent_required", "to")

@@ -74,6 +74,24 @@ def test_curl_in_and_out(columba: Program, sink: Sink) -> None:
     run(columba, "destinations", "delete", an_id)
 
 
+def test_secrets_by_commands(columba: Program, sink: Sink) -> None:
+    run(columba, "destinations", "secrets", "set", "crm", piped=SECRET + "\n")
+    fields = {"request": {"url": sink.url}, "auth": {"kind": "bearer", "token": {"secret": "crm"}}, "enabled": False}
+    an_id = made(run(columba, "destinations", "create", "-", piped=json.dumps(fields)))
+    run(columba, "destinations", "test", an_id)
+    run(columba, "destinations", "secrets", "set", "crm", piped="another")
+    assert "on" in run(columba, "destinations", "enable", an_id)
+    assert "off" in run(columba, "destinations", "disable", an_id)
+    changed = run(columba, "destinations", "change", an_id, "-", "--json", piped='{"timeout": 30}')
+    assert json.loads(changed)["timeout"] == 30
+    run(columba, "destinations", "test", an_id)
+    assert [got.headers["authorization"] for got in sink.requests] == [f"Bearer {SECRET}", "Bearer another"]
+    assert "crm" in run(columba, "destinations", "secrets")
+    run(columba, "destinations", "secrets", "delete", "crm", code=1)
+    run(columba, "destinations", "delete", an_id)
+    run(columba, "destinations", "secrets", "delete", "crm")
+
+
 def test_mistakes_are_told_where_they_are(columba: Program) -> None:
     wrong = '{"request": {"url": "http://127.0.0.1:1/{{ frm }}"}, "success": {"cel": "status ="}}'
     env = {**os.environ, "COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.test_key}

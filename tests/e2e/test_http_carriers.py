@@ -1,6 +1,7 @@
 """Carriers over HTTP through the real program: set up, a text out, its receipt and a text in, for every kind there is."""
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.carriers import replay
 from tests.carriers.replay import Case
+from tests.carriers.test_odd_callbacks import mutants
 from tests.e2e.talk import Json, ended, everything, get, message, number, refused, send
 from tests.program import Answer, Program, Reply, Request, Sink, eventually
 
@@ -204,6 +206,25 @@ def test_a_signature_that_leaves_the_body_out_is_good_for_one_body(columba: Prog
     made = replay.signed(one, url, 0)
     refused(call(columba, two, url, headers=made.headers), 403, "bad_signature")
     assert call(columba, one, url).status == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_odd_values_in_callbacks_break_nothing(columba: Program, provider: Sink, kind: str) -> None:
+    """Down to the store: some of the many that tests/carriers/test_odd_callbacks.py has."""
+    carrier = set_up(columba, kind, aimed(replay.first(kind, "sends"), provider))
+    cases = [each for each in replay.recorded("callbacks") if each.kind == kind and "config" not in each.case]
+    chosen = random.Random(kind)
+    for case in cases:
+        all_of_them = list(mutants(case))
+        for mutant in chosen.sample(all_of_them, min(len(all_of_them), 25)):
+            url = carrier["callbacks"].get(case.case["to"])
+            if url is None:
+                continue
+            try:
+                answer = call(columba, mutant, url)
+            except UnicodeEncodeError:  # half a character, in a signature of text
+                continue
+            assert answer.status < 300 or answer.status in (400, 403), (mutant.case, answer)
 
 
 def test_addresses_where_there_is_nothing(columba: Program, provider: Sink) -> None:

@@ -346,7 +346,7 @@ def app(loft: Loft, *, budget: Budget | None = None, observed: list[Any] | None 
         limit=budget,
         observe=None if observed is None else lambda *seen: observed.append(seen),
         context=loft,
-        raw_routes={("POST", "/v1/raw"): raw, **docs_routes(document())},
+        raw_routes={("POST", "/v1/raw"): raw, **docs_routes(document)},
         routes=[Mount("/old", routes=[Route("/page", old)])],
     )
 

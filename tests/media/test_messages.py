@@ -1,6 +1,7 @@
 """Messages with media: what goes out is shown and found, what comes in is fetched and kept, what is redacted is gone."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from columba import sandbox
 from columba.core import ids
@@ -254,3 +255,44 @@ async def test_a_forward_takes_the_files_that_came_with_a_text(house: House, sin
     assert JPEG in forward.body
     assert b'name="file"; filename="cat.jpg"' in forward.body
     assert [each.path for each in sink.requests].count("/cat.jpg") == 1  # from our own copy
+
+
+async def test_a_carrier_fetches_what_it_is_given(house: House, sink: Sink) -> None:
+    """A provider's API gets our links, good without a key."""
+    sink.reply = Reply(201, b'{"sid": "SM1", "status": "queued"}', {"Content-Type": "application/json"})
+    key = house.columba.live_key
+    config = {"base_url": sink.url, "account_sid": "AC1", "auth_token": "hush", "sender": "+12025550100"}
+    made = await house.api("POST", "/v1/carriers", {"name": "t", "kind": "twilio", "config": config}, key=key)
+    assert made.status == 201, made.body
+    picture = await house.upload(PNG, "image/png", key=key)
+    message = {"to": "+447700900123", "from": "+12025550100", "text": "Look", "media": [picture["id"]]}
+    sent = await house.api("POST", "/v1/messages", message, key=key)
+    assert (sent.status, sent.json["text"]) == (202, "Look")
+
+    async def posted() -> Any:
+        return next((each for each in sink.requests if each.method == "POST"), None)
+
+    fields = dict(parse_qsl((await eventually(posted)).body.decode()))
+    assert fields["Body"] == "Look"
+    assert fields["MediaUrl"].split("?")[0].endswith("/file.png")
+    assert (await house.follow(fields["MediaUrl"])).body == PNG
+
+
+async def test_a_message_that_takes_another_way_gets_its_links_then(house: House) -> None:
+    key = house.columba.live_key
+    made = await house.api("POST", "/v1/carriers", {"name": "c", "kind": "sandbox", "config": {}}, key=key)
+    path = f"/v1/carriers/{made.json['id']}"
+    assert (await house.api("POST", f"{path}/pause", key=key)).status == 200
+    picture = await house.upload(PNG, "image/png", key=key)
+    message = {"to": "+447700900123", "text": "x" * 150, "media": [picture["id"]]}
+    sent = (await house.api("POST", "/v1/messages", message, key=key)).json
+    assert (sent["text"], sent["segments"]) == ("x" * 150, 1)
+    assert (await house.api("PATCH", path, {"config": {"media": False}}, key=key)).status == 200
+    assert (await house.api("POST", f"{path}/resume", key=key)).status == 200
+
+    async def delivered() -> Any:
+        shown = await house.get(f"/v1/messages/{sent['id']}", key=key)
+        return shown if shown["status"] == "delivered" else None
+
+    shown = await eventually(delivered)
+    assert (shown["segments"], len(shown["parts"])) == (2, 2)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ async def live_through(columba: Columba, sink: Sink) -> None:
     assert (await api("POST", "/v1/messages", sent, headers=keyed)).status == 202
     batch = {"messages": [{"to": ANNA, "template": "t", "params": {"name": "canary"}}, {"to": BEN, "text": "hello"}]}
     assert (await api("POST", "/v1/messages/batch", batch, headers={"idempotency-key": "two"})).status == 202
-    later = {"to": ANNA, "text": "canary later", "send_at": "2027-01-01T00:00:00Z"}
+    later = {"to": ANNA, "text": "canary later", "send_at": (datetime.now(UTC) + timedelta(days=9)).isoformat()}
     assert (await api("POST", "/v1/messages", later)).status == 202
     assert (await api("POST", "/v1/verifications", {"to": ANNA, "metadata": {"who": "canary"}})).status == 201
     assert (await api("POST", "/v1/verifications/check", {"to": ANNA, "code": "1"})).status == 200

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from columba.core import status
@@ -200,3 +201,13 @@ def test_explain_tells_of_each_route_and_each_carrier_why_it_is_not_the_one() ->
         ("A", "It does badly."),
         ("C", ""),
     ]
+
+
+def test_one_that_is_paused_is_passed_over_while_another_is_there() -> None:
+    carriers = {A: msgspec.structs.replace(CARRIERS[A], state="paused"), C: CARRIERS[C]}
+    house = House(Spec(ways(A, C)), carriers=carriers)
+    assert house.takes() == "C"
+    _, passed = house.router.explain(message(), CARRIERS[C])
+    assert [each.why for each in passed] == ["It is paused.", ""]
+    alone = House(Spec(ways(A)), carriers=carriers)
+    assert alone.takes() == "A"  # and keeps it until it is resumed

@@ -147,7 +147,9 @@ async def test_routes_are_their_accounts_and_their_modes(house: Routed) -> None:
     stranger = await house.columba.key(status.LIVE, account_id=await house.columba.another_account())
     for key in (stranger, house.columba.test_key):
         for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", "")):
-            reply = await house.api(method, f"/v1/routes/{route['id']}{path}", {} if method == "PATCH" else None, key=key)
+            reply = await house.api(
+                method, f"/v1/routes/{route['id']}{path}", {} if method == "PATCH" else None, key=key
+            )
             assert (reply.status, reply.json["code"]) == (404, "not_found")
         assert (await house.api("GET", "/v1/routes", key=key)).json["data"] == []
         reply = await house.api("POST", "/v1/routes", {"name": "a", "carriers": [{"carrier": one}]}, key=key)

@@ -95,6 +95,7 @@ class House:
 
     async def forwards(self, count: int = 1, status: str | None = None, **filters: Any) -> Any:
         """What rules did, the oldest first, once there is so much of it (with this status)."""
+        filters |= {"status": status} if status == "dead" else {}
         query = "&".join(f"{name}={value}" for name, value in {"kind": "all", **filters}.items())
 
         async def look() -> Any:

@@ -146,3 +146,18 @@ async def test_what_waited_for_a_canceled_forward_goes_on_without(house: House, 
     assert reply["text"] == "We look after it."
     runs = await house.forwards(3)
     assert [run["status"] for run in runs][:2] == ["canceled", "skipped"]
+
+
+async def test_a_keyword_that_is_answered_meets_only_rules_that_name_it(house: House) -> None:
+    await house.rule({"tag": "named"}, when={"keyword": ["HELP"]})
+    await house.rule({"tag": "new"}, when={"first": "text", "any": [{"keyword": ["STOP"]}, {"keyword": ["HELP"]}]})
+    await house.rule({"tag": "every"})
+    tags = {}
+    for text in ("HELP", "STOP", "Help me"):
+        message = await house.hear(text)
+        await house.looked()
+        tags[text] = (await house.get(f"/v1/messages/{message}"))["tags"]
+    assert tags == {"HELP": ["named", "new"], "STOP": [], "Help me": ["named", "every"]}
+    tried = await house.post("/v1/rules/test", {"message": {"from": ANNA, "to": OURS, "text": "STOP"}}, 200)
+    assert [rule["matched"] for rule in tried["rules"]] == [False, False, False]
+    assert tried["rules"][2]["why"].startswith("keyword: STOP is answered before the rules")

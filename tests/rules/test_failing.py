@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from columba.forwarding.rules_index import RuleSet
 from columba.http.times import parse_time
+from tests.api import eventually
 from tests.program import Reply, Sink
 from tests.rules.conftest import ANNA, House
 
@@ -178,3 +182,45 @@ async def test_a_destination_that_is_gone_makes_a_dead_letter(house: House, sink
     await house.hear("Hello")
     (dead,) = await house.forwards(1, "dead")
     assert dead["error"]["code"] == "no_destination"
+
+
+async def test_rules_that_fail_keep_no_text_from_being_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.rule({"tag": "heard"})
+    match = RuleSet.match
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(RuleSet, "match", broken)
+    message = await house.hear("Hello")
+
+    async def given_up() -> object:
+        await house.forward(3 * 3_600_000)
+        return (await house.get("/v1/forwards?status=dead&kind=all"))["data"]
+
+    await eventually(given_up)
+    (dead,) = await house.forwards(1, "dead")
+    assert (dead["kind"], dead["message"], dead["error"]["code"]) == ("look", message, "internal")
+    assert (await house.get(f"/v1/messages/{message}"))["text"] == "Hello"
+    monkeypatch.setattr(RuleSet, "match", match)
+    await house.post(f"/v1/forwards/{dead['id']}/replay")
+    await house.looked()
+    assert (await house.get(f"/v1/messages/{message}"))["tags"] == ["heard"]
+
+
+async def test_an_answer_with_what_no_store_keeps_holds_nothing_up(house: House, sink: Sink) -> None:
+    sink.reply = Reply(200, b'{"id": "a\\u0000b", "n": 1e999}', {"Content-Type": "application/json"})
+    destination = await house.destination(
+        sink.url,
+        save={"id": {"jsonpath": "$.id"}, "body": {"cel": "body"}, "far": {"cel": "1.0 / 0.0"}},
+        reply="{{ saved.id }}{{ body }}",
+    )
+    await house.rule({"forward": {"to": [destination]}})
+    message = await house.hear("Hello")
+    await house.forwards(1, "delivered", kind="forward")
+    assert (await house.get(f"/v1/messages/{message}"))["metadata"].keys() == {"id", "body", "far"}
+    sink.reply = Reply(503, b"\0\xff\0")
+    await house.hear("Hello again")
+    runs = await house.forwards(1, "pending", kind="forward")
+    while not runs[0]["attempt_count"]:
+        runs = await house.forwards(1, "pending", kind="forward")

@@ -257,3 +257,14 @@ async def test_other_processes_know_of_it(columba: Columba) -> None:
     columba.app.templates._rows.clear()
     await columba.app.templates._load()
     assert columba.app.templates.make(columba.account_id, 0, "order_shipped", {"order": 1}, None) == before
+
+
+async def test_a_preview_tells_the_price_where_it_is_known(small: Columba) -> None:
+    api = small.whole
+    await make(api, name="long", versions=[{"language": "en", "text": "{{ a }}"}], params={"a": {"gsm": True}})
+    asked = {"to": TO, "params": {"a": "x"}}
+    assert (await api("POST", "/v1/templates/long/preview", asked)).json["worst"]["price"] is None
+    reply = await api("POST", "/v1/prices", {"csv": "country,price,currency\nGB,0.04,EUR\n"})
+    assert reply.status < 300, reply.json
+    shown = (await api("POST", "/v1/templates/long/preview", asked)).json
+    assert (shown["sample"]["price"], shown["worst"]["price"]) == ("0.04", "0.08")

@@ -1,5 +1,7 @@
 """Whatever is given as code is taken or refused by UserCodeError, and whatever is rendered ends: nothing else comes out."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
@@ -36,40 +38,71 @@ TEMPLATES = st.one_of(
     st.text(st.sampled_from("{}%#|.()[]'\"ab1 \n-+~=<>\\")),
     st.text(),
 )
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+WORDS = [
+    *(
+        "-H",
+        "-d",
+        "-X",
+        "POST",
+        "https://x.test/a",
+        "a: b",
+        "'",
+        '"',
+        "-u",
+        "me:pw",
+        "--json",
+        "{}",
+        "-F",
+        "a=b",
+        "\\\n",
+    ),
+    *("$'\\x41'", "--data-urlencode", "-G", "-sS", "--", "-", "--url", "--aws-sigv4", "aws:amz:a:b", "@f"),
+    "-H 'Content-Type: application/json'",
+]
+COMMANDS = st.one_of(st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join)).map("curl {}".format)
+TEXTS = st.sampled_from(
+    ["", "a", "12", "-1.5", "é😀", "\x00\n", "2026-01-02T03:04:05Z", "+447700900123", "{{ x }}", '"', "a" * 500]
 )
-SEEN = st.fixed_dictionaries(
-    {
-        "text": st.text(), "from": st.text(), "groups": st.dictionaries(st.text(), st.text()), "steps": JSON,
-        "media": st.lists(st.text()), "metadata": JSON, "contact": st.none() | JSON, "id": st.text(),
-    }
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([None, True, 0, -7, 2**70, 1.5, float("inf"), float("nan")]) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+SEEN = st.builds(
+    lambda text, value: {
+        "text": text, "from": text, "groups": {"a": text}, "steps": value, "media": [text], "metadata": value,
+        "contact": value, "id": text,
+    },
+    TEXTS,
+    JSON,
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What is refused is refused with words; any other exception goes through."""
+    try:
+        yield
+    except (UserCodeError, curl.CurlError) as error:
+        if not str(error):
+            raise
+
+
+@settings(max_examples=80)
 @given(TEMPLATES, SEEN, st.sampled_from(["none", "xml", "url", "line"]))
 def test_templates(source: str, seen: dict[str, Any], escape: Any) -> None:
-    try:
-        shown = Template.parse(source, escape=escape).render(seen)
-    except UserCodeError as error:
-        assert error.detail
-        assert error.line >= 0
-        return
-    assert isinstance(shown, str)
+    with told():
+        assert isinstance(Template.parse(source, escape=escape).render(seen), str)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(JSON, SEEN)
 def test_structures(value: Any, seen: dict[str, Any]) -> None:
-    try:
+    with told():
         structure(value).render(seen)
-    except UserCodeError as error:
-        assert error.detail
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     st.one_of(
         st.text(),
@@ -81,37 +114,30 @@ def test_structures(value: Any, seen: dict[str, Any]) -> None:
     SEEN,
 )
 def test_expressions(source: str, seen: dict[str, Any]) -> None:
-    try:
+    with told():
         expression = Expression.parse(source)
         expression.holds(seen)
         expression.evaluate(seen)
-    except UserCodeError as error:
-        assert error.detail
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.one_of(st.text(), st.text(st.sampled_from("ab()[]{}*+?|\\^$.<>P:=!1,0"))), st.text(), st.text())
 def test_patterns(source: str, text: str, replacement: str) -> None:
-    try:
+    with told():
         pattern = Pattern.parse(source)
-    except UserCodeError as error:
-        assert error.detail
-        return
-    groups = pattern.match(text)
-    assert (groups is not None) is pattern.matches(text)
-    pattern.replace(text, replacement, 1_000)
+        groups = pattern.match(text)
+        assert (groups is not None) is pattern.matches(text)
+        pattern.replace(text, replacement, 1_000)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.one_of(st.text(), st.text(st.sampled_from("$.[]'*?@=<>ab01(),:-\"&|!~")).map("${}".format)), JSON)
 def test_paths(query: str, document: Any) -> None:
-    try:
+    with told():
         jsonpath(query, document)
-    except UserCodeError as error:
-        assert error.detail
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(
     st.dictionaries(
         st.sampled_from(["type", "properties", "items", "pattern", "enum", "$ref", "minimum", "not"]), JSON
@@ -119,19 +145,12 @@ def test_paths(query: str, document: Any) -> None:
     JSON,
 )
 def test_schemas(schema: dict[str, Any], document: Any) -> None:
-    try:
+    with told():
         Schema.parse(schema).problems(document)
-    except UserCodeError as error:
-        assert error.detail
 
 
-@settings(max_examples=200)
-@given(st.one_of(st.text(), st.lists(st.sampled_from([
-    "-H", "-d", "-X", "POST", "https://x.test/a", "a: b", "'", '"', "-u", "me:pw", "--json", "{}", "-F", "a=b", "\\\n", "$'\\x41'",
-    "--data-urlencode", "-G", "-sS", "--", "-", "--url", "--aws-sigv4", "aws:amz:a:b", "@f", "-H 'Content-Type: application/json'",
-])).map(" ".join)).map("curl {}".format))  # fmt: skip
+@settings(max_examples=80)
+@given(COMMANDS)
 def test_curl_commands(command: str) -> None:
-    try:
+    with told():
         assert curl.read(command)["request"]["url"]
-    except curl.CurlError as error:
-        assert str(error)

@@ -5,6 +5,7 @@ Fails never: what is no text (binary) comes as a data: URI in `media`, so that n
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from columba.core.contract import Fragment, Inbound
@@ -89,6 +90,7 @@ def address(ton: int, written: str) -> str:
     return written
 
 
+@lru_cache(maxsize=4_096)  # they are few, and short codes that call themselves international take long to read
 def destination(ton: int, written: str) -> str:
     """A number of ours, written as messages from it are."""
     found = address(ton, written)

@@ -8,6 +8,7 @@ from typing import Final
 
 from columba.core.model import Raw, segments_of_raw
 from columba.doors.smpp.submit import Submit, Wrong
+from columba.smpp.errors import Unsendable
 from columba.smpp.pdu import DataSm
 from columba.smpp.status import Status
 from columba.smpp.tlv import (
@@ -71,22 +72,29 @@ _KEPT: Final = _BESIDE | frozenset(
 
 def raw_of(pdu: Submit, octets: bytes, body: Decoded, alphabet: Alphabet) -> Raw | None:
     """The part as it came, where there is more to it than a text."""
-    coding, tlvs = pdu.data_coding, pdu.tlvs and [each for each in pdu.tlvs if each[0] in _KEPT or each[0] in _VENDORS]
-    protocol_id = 0 if isinstance(pdu, DataSm) else pdu.protocol_id
+    coding, protocol_id = pdu.data_coding, 0 if isinstance(pdu, DataSm) else pdu.protocol_id
+    plain = coding in _PLAIN and not protocol_id and body.header == _NONE
+    if plain and body.text and not pdu.tlvs:
+        return None
+    tlvs = [each for each in pdu.tlvs if each[0] in _KEPT or each[0] in _VENDORS]
     mode = pdu.esm_class & EsmClass.MODE
+    try:
+        kept = [(tag, encode_tlvs(((tag, value),))[4:]) for tag, value in tlvs]
+    except Unsendable:  # a number that came in more octets than it has room for
+        raise Wrong(Status.ESME_RINVOPTPARAMVAL) from None
     raw = Raw(
         octets,
         coding,
         pdu.esm_class if mode == EsmClass.STORE_AND_FORWARD else pdu.esm_class & ~EsmClass.MODE,
         protocol_id,
         alphabet if coding in _DEFAULT else "",
-        [(tag, encode_tlvs(((tag, value),))[4:]) for tag, value in tlvs],
+        kept,
     )
     if not body.text:
         if len(octets) > MOST_OCTETS:
             raise Wrong(Status.ESME_RINVMSGLEN)
         return raw if body.text is None or body.header != _NONE else None
-    if coding in _PLAIN and body.header == _NONE and not protocol_id and all(tag in _BESIDE for tag, _ in tlvs):
+    if plain and all(tag in _BESIDE for tag, _ in tlvs):
         return None
     if coding == _IA5 and body.coding != "ascii":
         return None  # it says that it is what it isn't

@@ -42,7 +42,7 @@ class _Kind(
             source = getattr(self, name)
             if isinstance(source, str):
                 try:
-                    Template.parse(source, SEEN, "url" if name == "token_url" else "line")
+                    Template.check(source, SEEN)
                 except UserCodeError as error:
                     yield error.at(name)
 
@@ -165,7 +165,7 @@ class Hmac(_Kind, frozen=True, tag="hmac"):
     def check_template(self) -> Iterable[FieldError]:
         for name in ("template", "prefix"):
             try:
-                Template.parse(getattr(self, name), SIGNED)
+                Template.check(getattr(self, name), SIGNED)
             except UserCodeError as error:
                 yield error.at(name)
 

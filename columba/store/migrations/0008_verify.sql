@@ -1,7 +1,7 @@
 -- Two-factor codes: who is being verified, and what was sent to and entered from where.
 
 -- Statuses: 0 starting (its code is not accepted yet), 1 pending, 2 approved, 3 expired, 4 canceled. `hash` is a keyed hash
--- of the code. `counted` are the keys of verify_counts that its sends were counted under.
+-- of the code. `second_at` is when to look whether it needs a second carrier, 0 for not. `counted` are the keys of verify_counts that its sends were counted under.
 create table verifications (
   id bigint primary key,
   account_id bigint not null,
@@ -17,6 +17,7 @@ create table verifications (
   max_sends integer not null,
   message_id bigint not null,
   sent_at bigint not null,
+  second_at bigint not null,
   created_at bigint not null,
   updated_at bigint not null,
   expires_at bigint not null
@@ -25,6 +26,7 @@ create table verifications (
 create unique index verifications_open on verifications (account_id, mode, to_addr) where status in (0, 1);
 create index verifications_by_number on verifications (account_id, mode, to_addr, id);
 create index verifications_by_account on verifications (account_id, mode, id);
+create index verifications_seconds on verifications (second_at) where status = 1 and second_at > 0;
 create index verifications_due on verifications (expires_at) where status in (0, 1);
 
 -- What was sent to and entered for a number, a prefix, a country, a network, an address, a device: `paced` sends since
