@@ -1,6 +1,7 @@
 """`make bench`: the figures that the project promises, as a table with ratios.
 
-    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,kannel] [--store sqlite,postgres,two]
+    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,forwarding,kannel]
+        [--store sqlite,postgres,two]
 
 Only ratios of one run on one machine mean something: the load generator, the sink and the database share its cores.
 """
@@ -247,7 +248,7 @@ def bench_queue(size: float) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what is promised.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
-    parser.add_argument("--only", default="door,batch,webhooks,start,queue,carriers,kannel")
+    parser.add_argument("--only", default="door,batch,webhooks,start,queue,carriers,forwarding,kannel")
     parser.add_argument("--store", default="sqlite,postgres,two")
     given = parser.parse_args()
     size = 0.1 if given.quick else 1.0
@@ -280,6 +281,10 @@ def main() -> None:
         from bench.http_carriers import bench_carriers
 
         add(bench_carriers(int(30_000 * size), [store for store in stores if store != "two"]))
+    if "forwarding" in wanted:
+        from bench.forwarding import bench_forwarding
+
+        add(bench_forwarding(int(20_000 * size)))
     if "kannel" in wanted:
         from bench.kannel import bench_kannel
 

@@ -207,7 +207,7 @@ class App:
         except ValueError as error:
             raise StoreRefused(f"Mail can't be sent: {error}.") from error
         self.routes = Routes(self.store, self.snapshots, clock)
-        self.senders = Senders(self.store, self.snapshots, clock)
+        self.senders = Senders(self.store, self.snapshots, clock, strict=settings.senders == "registered")
         self.prices = Prices(self.store, self.snapshots, clock)
         self.budgets = Budgets(self.store, self.snapshots, clock, self.prices, self.publisher)
 

@@ -183,6 +183,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_format", "text", "text for people, json for programs.", _choice("text", "json"), metavar="FORMAT"),
     Setting("log_level", "info", "Least level to log.", _choice("debug", "info", "warning", "error"), metavar="LEVEL"),
     Setting(
+        "senders",
+        "any",
+        "registered: live messages come from registered senders alone, even before an account has any.",
+        _choice("any", "registered"),
+        metavar="WHICH",
+    ),
+    Setting(
         "receipt_timeout",
         72 * 3600,
         "Seconds after which a message without a receipt is `unknown`.",
@@ -270,6 +277,7 @@ class Settings:
     default_country: str
     log_format: str
     log_level: str
+    senders: str
     receipt_timeout: int
     stop_timeout: int
     media_store: str

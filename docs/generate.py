@@ -173,7 +173,9 @@ def all_presets() -> str:
 def _preset(preset: Preset) -> str:
     rows = []
     for name, each in preset.params.items():
-        usual = "needed" if each.required and each.default is None else "" if each.default is None else f"`{each.default}`"
+        usual = (
+            "needed" if each.required and each.default is None else "" if each.default is None else f"`{each.default}`"
+        )
         more = [each.about, "Secret." if each.secret else "", f"Such as `{each.example}`." if each.example else ""]
         if each.choices:
             more.append(f"One of {', '.join(f'`{choice}`' for choice in each.choices)}.")

@@ -245,6 +245,8 @@ class Columba:
 @contextlib.asynccontextmanager
 async def running(folder: Path, url: str = "", **settings: Any) -> AsyncIterator[Columba]:
     """An App on SQLite in a folder, or on PostgreSQL at a URL."""
+    if url:  # processes over one database share the key
+        settings.setdefault("secret_key", "5e" * 32)
     app = App(Settings(data=str(folder), database=url, stop_timeout=2, **settings))
     await app.start()
     try:

@@ -150,8 +150,12 @@ insert into alert_notices (id, alert_id, account_id, mode, kind, recipient, targ
   updated_at)
 select id, alert_id, account_id, mode, kind, recipient, target, notice, status, attempts, due_at, error, at from {rows} r
 
+-- The kinds of the rows have enough under way.
 -- name: due_notices
-select id from alert_notices n where n.status = 0 and n.due_at <= :now order by n.due_at limit :most
+-- rows: kind text
+select id, kind from alert_notices n
+where n.status = 0 and n.due_at <= :now and n.kind not in (select r.kind from {rows} r)
+order by n.due_at limit :most
 
 -- The next attempt is put off before this one begins.
 -- name: claim_sending

@@ -57,7 +57,8 @@ class Collecting:
 
     def made(self, pairs: list[tuple[int, Event]]) -> None:
         """Deliveries that were just committed, perhaps to alerts."""
-        if self._soon is None and any(endpoint_id in self._alerts.all for endpoint_id, _ in pairs):
+        alerts = self._alerts.all
+        if alerts and self._soon is None and any(endpoint_id in alerts for endpoint_id, _ in pairs):
             self._soon = self._loop.call_later(GATHER_S, self._begin)
 
     def _begin(self) -> None:

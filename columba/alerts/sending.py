@@ -5,6 +5,7 @@ every attempt. Fails by trying again.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -29,7 +30,7 @@ PENDING, SENT, FAILED = 0, 1, 2
 STATUSES = ("pending", "sent", "failed")
 SCHEDULE_S: Final = (30, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800)  # after each failed attempt
 CLAIM_MS: Final = 120_000  # longer than one attempt may take
-MOST_AT_ONCE, MOST_READ = 8, 100
+MOST_OF_A_KIND, MOST_READ = 4, 100  # at once
 TIMEOUT_S: Final = 15.0
 STOP_S: Final = 5.0
 KEPT_MS: Final = 90 * 86_400_000
@@ -72,7 +73,7 @@ class Sending:
         self._accept = accept
         self._country = country
         self._loop = asyncio.get_running_loop()
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, tuple[str, asyncio.Task[None]]] = {}
         self._beginning: asyncio.Task[None] | None = None
         self._again = self._stopped = False
         self.outcomes: dict[str, float] = {"sent": 0, "retried": 0, "failed": 0}
@@ -103,17 +104,24 @@ class Sending:
 
     async def _begin(self) -> None:
         now = self._clock()
-        room = MOST_AT_ONCE - len(self._running)
-        if room <= 0:
-            return
-        rows = await self._store.read(SQL["due_notices"], now=now, most=MOST_READ)
-        wanted = [row[0] for row in rows if row[0] not in self._running][:room]
+        taken = Counter(kind for kind, _ in self._running.values())
+        wanted: list[int] = []
+        more = True
+        while more:
+            full: list[Row] = [(kind,) for kind, count in taken.items() if count >= MOST_OF_A_KIND]
+            found = await self._store.read(SQL["due_notices"], full, now=now, most=MOST_READ)
+            for an_id, kind in found:
+                if an_id not in self._running and an_id not in wanted and taken[kind] < MOST_OF_A_KIND:
+                    taken[kind] += 1
+                    wanted.append(an_id)
+            # So many may all be mails to a server that hangs: the other kinds go on.
+            more = len(found) == MOST_READ and len(full) < sum(n >= MOST_OF_A_KIND for n in taken.values())
         if not wanted:
             return
         claims: list[Row] = [(an_id, now, now + CLAIM_MS) for an_id in wanted]
         mine = {row[0] for row in (await self._store.commit(plan(Step(SQL["claim_sending"], claims))))[0]}
         for row in await self._store.read(SQL["sending"], [(an_id,) for an_id in wanted if an_id in mine]):
-            self._running[row[0]] = self._loop.create_task(self._one(*row))
+            self._running[row[0]] = (row[4], self._loop.create_task(self._one(*row)))
 
     async def _one(
         self, an_id: int, alert_id: int, account_id: int, mode: int, kind: str, recipient: str, target: str, text: str,
@@ -156,7 +164,8 @@ class Sending:
     async def stop(self) -> None:
         """Wait a little for what is under way; what is left is due again when its claim ends."""
         self._stopped = True
-        tasks = [*self._running.values(), *([] if self._beginning is None else [self._beginning])]
+        tasks = [task for _, task in self._running.values()]
+        tasks += [] if self._beginning is None else [self._beginning]
         if tasks:
             await asyncio.wait(tasks, timeout=STOP_S)
         for task in tasks:
@@ -171,7 +180,7 @@ class Sending:
         told = sample(alert.id, alert.name, alert.account_id, now)
         those = recipients(alert.channels)
         drawn = [self._ids() for _ in those]
-        places = asyncio.Semaphore(MOST_AT_ONCE)
+        places = asyncio.Semaphore(MOST_OF_A_KIND)
         tried = await asyncio.gather(
             *(
                 self._try(an_id, alert, channel, who, told, places)

@@ -7,7 +7,7 @@ insert into hash_keys (name, sealed) select name, sealed from {rows} r where tru
 
 -- The gate: which messages may not be sent. The newest word that covers sender and class decides.
 -- name: refused
--- rows: ref int, id int, account_id int, mode int, hash int, sender text, class int, needs int
+-- rows: ref int, id int, account_id int, mode int, hash int, sender text, class int, needs int, pools text
 -- gives: ref, id, code
 -- `standing` is 0 out, 1 unknown, 2 in: one number of the newest word's time and, in its last bit, whether it is an
 -- opt-out, so that no row is sorted; sender and class are looked at where the hash is found, not sought.
@@ -16,7 +16,8 @@ from (
   select r.ref, r.id, r.needs, coalesce((
     select 2 - 2 * (max(s.at * 2 + 1 - s.state) % 2) from standings s
     where s.account_id = r.account_id and s.mode = r.mode and s.hash = r.hash
-      and s.sender || '' in ('', r.sender) and s.class + 0 in (-1, r.class)), 1) as standing
+      and (s.sender = '' or s.sender = r.sender or (r.pools <> '' and r.pools like '%|' || s.sender || '|%'))
+      and s.class + 0 in (-1, r.class)), 1) as standing
   from {rows} r) found
 where standing <= needs
 
@@ -170,6 +171,7 @@ select consent_id, account_id, mode, number, sender, class, before, spare, since
 select 1 from stopping limit 1
 
 -- name: stopped_messages
+-- Those of a pool are told apart by who reads this.
 select t.consent_id, m.id, m.status, m.lane from stopping t
 join messages m on m.to_addr = t.number and m.id < t.before
 where m.direction = 0 and m.status in (10, 20) and m.id <> t.spare
@@ -179,7 +181,7 @@ where m.direction = 0 and m.status in (10, 20) and m.id <> t.spare
 -- only postgres
   and m.account_id = t.account_id and m.mode = t.mode
 -- end
-  and (t.sender = '' or t.sender = m.from_addr) and (t.class = -1 or t.class = m.class)
+  and (t.sender in ('', m.from_addr) or substr(t.sender, 1, 5) = 'pool_') and (t.class = -1 or t.class = m.class)
 order by t.consent_id, m.id limit 1000
 
 -- Scheduled ones are in the store alone.

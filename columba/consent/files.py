@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response, StreamingResponse
 
 from columba.consent import ACTIONS, EVERY_CLASS, SQL
-from columba.consent.imports import PATH, Imports, Which
+from columba.consent.imports import FORMULA, PATH, Imports, Which
 from columba.consent.shapes import Import, NewImport, RowRefusal
 from columba.core import ids, model, status
 from columba.http.endpoint import Call, Endpoint, describe, endpoint
@@ -141,6 +141,11 @@ async def _suppressions(store: Store, account_id: int, mode: int) -> AsyncIterat
         before, last = rows[-1][0], rows[-1][6]
 
 
+def _plain(text: str | None) -> str:
+    """What people wrote, so that no spreadsheet takes it for a formula; `imports` takes the mark away again."""
+    return f"'{text}" if text and text[0] in FORMULA else text or ""
+
+
 def _csv(rows: Any) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
@@ -151,8 +156,8 @@ def _ledger_row(row: Row) -> list[str]:
     an_id, number, sender, klass, purpose, action, source, at, words, language, proof, message_id, import_id = row
     return [
         ids.show("con", an_id), number, ACTIONS[action], "" if klass == EVERY_CLASS else status.CLASSES[klass], sender,
-        purpose or "", source, model.rfc3339(at), model.rfc3339(ids.time_of(an_id)), words or "", language or "",
-        proof or "", "" if message_id is None else ids.show("msg", message_id),
+        _plain(purpose), _plain(source), model.rfc3339(at), model.rfc3339(ids.time_of(an_id)), _plain(words), language or "",
+        _plain(proof), "" if message_id is None else ids.show("msg", message_id),
         "" if import_id is None else ids.show("imp", import_id),
     ]  # fmt: skip
 
@@ -160,7 +165,7 @@ def _ledger_row(row: Row) -> list[str]:
 def _suppression_row(row: Row) -> list[str]:
     consent_id, number, sender, klass, source, at, _ = row
     return [
-        number, "opt_out", "" if klass == EVERY_CLASS else status.CLASSES[klass], sender, source or "", model.rfc3339(at),
+        number, "opt_out", "" if klass == EVERY_CLASS else status.CLASSES[klass], sender, _plain(source), model.rfc3339(at),
         ids.show("con", consent_id),
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Keyed hashes of numbers: what is kept of a person who must not be texted, once all else is forgotten.
 
 The key is random, made once for an installation, and sealed by the vault in the database, so that it stays the same when
-the vault's key is replaced. Without it no opt-out could be found: it fails at the start, with VaultError, rather than
+the vault's key is replaced. Without it no opt-out could be found: it fails at the start, with StoreRefused, rather than
 send to those who said no.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 
-from columba.store import Statement, Step, Store, plan
+from columba.store import Statement, Step, Store, StoreRefused, plan
 from columba.vault import Vault, VaultError
 
 NAME = "numbers"
@@ -39,4 +39,4 @@ async def open_hashes(store: Store, vault: Vault, sql: Mapping[str, Statement]) 
     try:
         return Hashes(bytes.fromhex(vault.open(rows[0][0])))
     except VaultError as error:
-        raise VaultError(f"opt-outs can't be looked up: {error}") from error
+        raise StoreRefused(f"Opt-outs can't be looked up: {error}.") from error

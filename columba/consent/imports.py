@@ -9,6 +9,7 @@ one the first column is the number.
 import asyncio
 import codecs
 import csv
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -47,6 +48,7 @@ LONGEST_ROW: Final = 65_536  # characters
 MOST_NAMED: Final = 100_000  # refusals that are kept
 STALE_MS: Final = 60_000
 PATH: Final = "/v1/consents/imports/data"
+FORMULA: Final = ("=", "+", "-", "@", "\t")  # how spreadsheets know one
 
 COLUMNS: Final[Mapping[str, str]] = {
     "number": "number", "phone": "number", "phone_number": "number", "to": "number", "msisdn": "number",
@@ -291,7 +293,7 @@ class Run:
         if self._read <= self._already:
             return
         assert self._places is not None
-        row = {name: cells[place].strip() for name, place in self._places.items() if place < len(cells)}
+        row = {name: _cell(cells[place]) for name, place in self._places.items() if place < len(cells)}
         try:
             self._said.append(self._of(row))
         except Refused as refused:
@@ -339,7 +341,7 @@ class Run:
         return Said(
             usual.account_id, usual.mode, number, action, (row.get("source") or asked.source)[:64], at, sender,
             CLASSES[klass] if klass else EVERY_CLASS, (row.get("purpose") or asked.purpose or "")[:200] or None,
-            row.get("words", "")[:2_000] or None, None, proof_text((row.get("proof") or asked.proof or "")[:4_000] or None),
+            row.get("words", "")[:2_000] or None, None, _proof((row.get("proof") or asked.proof or "")[:4_000]),
             import_id=usual.import_id, only_if=only_if, reply=reply, quiet=True,
         )  # fmt: skip
 
@@ -377,6 +379,20 @@ def _whole_time(text: str) -> str:
     if len(text) == 16:
         text += ":00"
     return text if text[-1] in "Zz" or "+" in text[10:] or "-" in text[10:] else f"{text}Z"
+
+
+def _proof(text: str) -> str | None:
+    """As JSON: what was exported is so already."""
+    with suppress(ValueError):
+        if text[:1] in ("{", '"') and isinstance(json.loads(text), dict | str):
+            return text
+    return proof_text(text or None)
+
+
+def _cell(text: str) -> str:
+    """Without the mark that keeps a spreadsheet from taking it for a formula."""
+    text = text.strip()
+    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA else text
 
 
 def _shown(number: str) -> str:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from columba.consent import EVERY_CLASS, SQL
+from columba.consent.pools import Pools
 from columba.core import events, model, status
 from columba.core.contract import Outcome
 from columba.core.ids import Ids
@@ -45,19 +46,25 @@ class Stop(NamedTuple):
     spare: int
     since: int
 
-    def covers(self, message: Message) -> bool:
+    def covers(self, message: Message, pools: Pools) -> bool:
         return (
             message.id < self.before
             and message.id != self.spare
-            and self.sender in ("", message.sender)
             and self.klass in (EVERY_CLASS, message.klass)
+            and (
+                self.sender in ("", message.sender)
+                or self.sender in pools.of(message.account_id, message.mode, message.sender)
+            )
         )
 
 
 class Stopping:
-    def __init__(self, store: Store, new_id: Ids, clock: Callable[[], int], publisher: events.Publisher) -> None:
+    def __init__(
+        self, store: Store, new_id: Ids, clock: Callable[[], int], publisher: events.Publisher, pools: Pools
+    ) -> None:
         self.lanes: Lanes | None = None
         self.sending: Sending | None = None
+        self._pools = pools
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -74,7 +81,7 @@ class Stopping:
             return None
         person = (message.account_id, message.mode, message.to)
         for stop in self._stops.get(person, ()):
-            if stop.covers(message):
+            if stop.covers(message, self._pools):
                 return OPTED_OUT
         if person in self._unsure:
             if self._clock() - self._unsure[person] < UNSURE_MS:
@@ -146,8 +153,8 @@ class Stopping:
 
     async def _carry_out(self) -> int:
         rows = await self._store.read(SQL["stopped_messages"])
-        ended = await self._end(rows) if rows else 0
-        left = {row[0] for row in rows}
+        left = await self._end(rows) if rows else set()
+        before = len(rows)
         now = self._clock()
         over = [
             stop.consent_id
@@ -155,7 +162,7 @@ class Stopping:
             for stop in of_one
             if stop.consent_id not in left and stop.since < now - KEPT_MS
         ]
-        if over and len(rows) < 1000:
+        if over and before < MOST:
             await self._store.commit(plan(Step(SQL["end_stopping"], [(an_id,) for an_id in over])))
             gone = set(over)
             self._stops = {
@@ -163,9 +170,9 @@ class Stopping:
                 for person, of_one in self._stops.items()
                 if (kept := tuple(stop for stop in of_one if stop.consent_id not in gone))
             }
-        return ended
+        return len(left)
 
-    async def _end(self, rows: Iterable[tuple[int, int, int, int]]) -> int:
+    async def _end(self, rows: Sequence[Row]) -> set[int]:
         found: dict[int, Message] = {}
         wanted = [(row[1],) for row in rows]
         for row in await self._store.read(events.SQL["messages_by_id"], wanted):

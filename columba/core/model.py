@@ -111,6 +111,7 @@ WEBHOOK_FAILING, WEBHOOK_DISABLED, WEBHOOK_RECOVERED, DELIVERY_EXHAUSTED, WEBHOO
 CARRIER_DOWN, CARRIER_UP = 111, 112
 MEDIA_RECEIVED, MEDIA_FAILED = 120, 121
 FORWARD_DELIVERED, FORWARD_FAILED, FORWARD_DEAD, ACTION_DONE, ACTION_FAILED = 130, 131, 132, 133, 134
+DESTINATION_FAILING, DESTINATION_RECOVERED = 135, 136
 CONSENT_OPTED_OUT, CONSENT_OPTED_IN, CONSENT_REQUESTED = 160, 161, 162
 VERIFICATION_APPROVED, VERIFICATION_EXPIRED, VERIFICATION_CANCELED, VERIFICATION_BLOCKED = 180, 181, 182, 183
 PRIVACY_ERASED = 190
@@ -136,6 +137,8 @@ TYPES: dict[int, str] = {
     FORWARD_DEAD: "forward.dead",
     ACTION_DONE: "action.done",
     ACTION_FAILED: "action.failed",
+    DESTINATION_FAILING: "destination.failing",
+    DESTINATION_RECOVERED: "destination.recovered",
     CARRIER_DOWN: "carrier.down",
     CARRIER_UP: "carrier.up",
     MEDIA_RECEIVED: "media.received",
@@ -237,7 +240,7 @@ def view(message: Message) -> Json:
     """The message as its owner sees it."""
     extra = message.extra
     an_id = message.id
-    return {
+    shown = {
         "id": ids.show("msg", an_id),
         "status": status.NAMES[message.status if extra.again is None else max(message.status, status.SENT)],
         "direction": status.DIRECTIONS[message.direction],
@@ -251,16 +254,19 @@ def view(message: Message) -> Json:
         "created_at": rfc3339(ids.time_of(an_id)),
         "updated_at": rfc3339(message.updated_at),
         "send_at": rfc3339(extra.send_at) if extra.send_at is not None else None,
-        "expires_at": rfc3339(message.expires_at) if message.expires_at else None,
+        "expires_at": rfc3339(message.expires_at) if 0 < message.expires_at < HELD_MS else None,
         "tags": extra.tags or [],
         "metadata": extra.metadata or {},
         "callback_url": extra.callback_url,
         "batch_id": ids.show("bat", message.batch_id) if message.batch_id is not None else None,
         "redacted": extra.redacted_at is not None,
-        "waiting_for": None if extra.waits_for is None else waiting_view(message),
-        "advice": None if extra.advice is None else {"score": extra.advice[0], "reasons": [*extra.advice[1:]]},
         "error": error_view(message.error, message.carrier_code),
     }
+    if extra.waits_for is not None and (waiting := waiting_view(message)) is not None:
+        shown["waiting_for"] = waiting
+    if extra.advice is not None:
+        shown["advice"] = {"score": extra.advice[0], "reasons": [*extra.advice[1:]]}
+    return shown
 
 
 OTHER_EVENTS = 100  # types below are the statuses of messages

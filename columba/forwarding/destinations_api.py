@@ -34,6 +34,7 @@ from columba.forwarding.destinations_views import (
 )
 from columba.forwarding.performing import Exchange, Performed, Performing, render
 from columba.forwarding.presets import presets
+from columba.forwarding.rendering import MAIN
 from columba.forwarding.telling import explain
 from columba.http.egress import Egress
 from columba.http.endpoint import Call, Endpoint, endpoint
@@ -152,8 +153,9 @@ def endpoints(
                 rendered = render(found, context, at=now, idempotency_id=name)
             except UserCodeError as error:
                 return _tried(Performed(ok=False, exchanges=(), error=f"template: {error}", permanent=True))
-            exchanges = tuple(Exchange(step=each.step, at=now, request=each.shown()) for each in rendered)
-            return _tried(Performed(ok=True, exchanges=exchanges))
+            requests = [Exchange(step=each.step, at=now, request=each.shown()) for each in rendered]
+            exchanges = tuple(requests) or (Exchange(step=MAIN, at=now, skipped=True),)
+            return _tried(Performed(ok=True, exchanges=exchanges, skipped=not requests))
         return _tried(await performing.perform(found, context, idempotency_id=name))
 
     @endpoint(

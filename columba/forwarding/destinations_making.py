@@ -24,7 +24,7 @@ from columba.forwarding.destinations import (
     references,
     unknown_secrets,
 )
-from columba.forwarding.destinations_shapes import HIDDEN, SEEN, DestinationChange, NewDestination, Spec
+from columba.forwarding.destinations_shapes import HIDDEN, SEEN, DestinationChange, NewDestination, Request, Spec
 from columba.forwarding.destinations_views import TriedMessage
 from columba.forwarding.presets import fill, presets
 from columba.http.body import invalid
@@ -153,20 +153,20 @@ def _check_url(field: str, source: str, spec: Spec, check_url: CheckUrl) -> Iter
 
 def _with_secret_headers(spec: Spec) -> Spec:
     """Headers that are secrets by their names become ones: `{{ secrets.header_... }}` stands in their place."""
-    found = {
-        name: value
-        for name, value in spec.request.headers.items()
-        if name.lower() in SECRET_HEADERS and "{" not in value and value != HIDDEN
-    }
-    if not found:
-        return spec
-    keys = {name: f"header_{name.lower().replace('-', '_')}" for name in found}
-    headers = spec.request.headers | {name: f"{{{{ secrets.{key} }}}}" for name, key in keys.items()}
-    return msgspec.structs.replace(
-        spec,
-        request=msgspec.structs.replace(spec.request, headers=headers),
-        secrets=spec.secrets | {key: found[name] for name, key in keys.items()},
-    )
+    replace = msgspec.structs.replace
+    found: dict[str, str] = {}
+    request = _without_secrets(spec.request, "header", found)
+    steps = [replace(step, request=_without_secrets(step.request, f"{step.name}_header", found)) for step in spec.steps]
+    return replace(spec, request=request, steps=steps, secrets=spec.secrets | found) if found else spec
+
+
+def _without_secrets(request: Request, prefix: str, found: dict[str, str]) -> Request:
+    headers = dict(request.headers)
+    for name, value in request.headers.items():
+        if name.lower() in SECRET_HEADERS and value and "{" not in value and value != HIDDEN:
+            key = f"{prefix}_{name.lower().replace('-', '_')}"
+            found[key], headers[name] = value, f"{{{{ secrets.{key} }}}}"
+    return request if headers == request.headers else msgspec.structs.replace(request, headers=headers)
 
 
 def _host(spec: Spec) -> str:

@@ -230,6 +230,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     when: an expression; where it isn't true, the step is skipped
     auth: false sends it without the destination's auth
     on_failure: `fail` ends the attempt, `go_on` doesn't: the steps after it see `steps.NAME.ok`
+    private: what it is answered is a secret, such as a login's: it is neither kept nor shown, and the step is repeated in
+      each attempt
     """
 
     name: Word
@@ -239,6 +241,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     save: Save = {}
     auth: bool = True
     on_failure: Literal["fail", "go_on"] = "fail"
+    private: bool = False
 
     def check_when(self) -> Iterable[FieldError]:
         if self.when is not None:

@@ -10,7 +10,7 @@ that they aren't done twice.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -34,6 +34,8 @@ from columba.forwarding.rendering import (
     draft_step,
     finish_step,
     inner_context,
+    leaves,
+    veil,
 )
 from columba.http.egress import Answer, Egress, EgressError
 from columba.usercode import Schema, Template, UserCodeError
@@ -182,6 +184,7 @@ class Performing:
         exchanges: list[Exchange] = []
         steps: dict[str, dict[str, Any]] = {}
         saved: dict[str, Any] = {}
+        private: set[str] = set()  # what private steps were answered
 
         def ended(**more: Any) -> Performed:
             latency = int((perf_counter() - began) * 1000)
@@ -207,7 +210,7 @@ class Performing:
                 else:
                     try:
                         answer, result, judged = await self._step(
-                            destination, step, inner, veiled, idempotency_id, exchanges
+                            destination, step, inner, veiled, idempotency_id, exchanges, private
                         )
                     except _Failed as failed:
                         if step.may_fail:
@@ -224,6 +227,13 @@ class Performing:
                                 ok=False, error=judged.error, permanent=judged.permanent, retry_after=wait,
                                 slow=answer.status == 429,
                             )  # fmt: skip
+            if step.private:
+                inner["steps"][step.name] = result
+                veiled["steps"][step.name] = veil(result)
+                private |= {
+                    each for each in leaves([result.get("json"), result.get("saved"), result.get("body")]) if each
+                }
+                continue
             if step.name != MAIN:
                 steps[step.name] = result
                 inner["steps"][step.name] = veiled["steps"][step.name] = result
@@ -244,6 +254,7 @@ class Performing:
         veiled: Mapping[str, Any],
         idempotency_id: str,
         exchanges: list[Exchange],
+        private: Collection[str],
     ) -> tuple[Answer, dict[str, Any], Judged]:
         """One request sent and its answer read. The exchange is added, whatever comes of it."""
         compiled, secrets = destination.compiled, destination.secrets
@@ -254,11 +265,11 @@ class Performing:
             files = await self._files(inner.get("media"), compiled.spec.timeout) if step.files else NO_FILES
             draft, document = draft_step(compiled, step, inner, idempotency_id, files)
             if compiled.veiled:
-                veil, _ = draft_step(compiled, step, veiled, idempotency_id, files)
+                veiled_draft, _ = draft_step(compiled, step, veiled, idempotency_id, files)
             else:
-                veil = draft.copy()
+                veiled_draft = draft.copy()
             masked = finish_step(
-                compiled, step, veil, veiled, secrets, at=at, idempotency_id=idempotency_id, masked=True
+                compiled, step, veiled_draft, veiled, secrets, at=at, idempotency_id=idempotency_id, masked=True
             )
             shown = _cut(masked.shown())
             if isinstance(compiled.spec.auth, OAuth2) and step.auth:
@@ -269,7 +280,7 @@ class Performing:
             if step.name == MAIN and compiled.schema is not None:
                 _check_schema(compiled.schema, document)
             answer, sent = await self._send(destination, step, rendered, inner, token, idempotency_id, files)
-            hide = _hider(destination, masked, sent)
+            hide = (lambda _: HIDDEN) if step.private else _hider(destination, masked, sent, private)
         except _Failed as error:
             failed = error
         except _SchemaMismatch as error:
@@ -298,6 +309,7 @@ class Performing:
                 except UserCodeError as error:
                     judged = Judged(f"check: a value could not be saved: {error}", True)
                     result["ok"] = False
+            result["body"] = result["body"][:MOST_KEPT]
             exchanges.append(
                 Exchange(step=step.name, at=at, request=shown, response=shown_of(answer, hide), error=judged.error)
             )
@@ -424,12 +436,14 @@ def _cut(request: SentRequest) -> SentRequest:
     return request
 
 
-def _hider(destination: Destination, masked: Rendered, sent: Rendered) -> Callable[[str], str]:
-    """Replaces what an answer repeats of the secrets, and of what was made of them for this request's headers."""
+def _hider(
+    destination: Destination, masked: Rendered, sent: Rendered, private: Collection[str]
+) -> Callable[[str], str]:
+    """Replaces what an answer repeats of the secrets, of private answers, and of what this request had of them."""
     made = {
         value.partition(" ")[2] or value for name, value in sent.headers.items() if masked.headers.get(name) != value
     }
-    known = [*(each for each in made if len(each) >= LEAST_HIDDEN), *destination.hidden]
+    known = [*(each for each in (*made, *private) if len(each) >= LEAST_HIDDEN), *destination.hidden]
     if not known:
         return lambda text: text
 

@@ -5,7 +5,7 @@ them where templates put them in, and for what auth makes of them. Fails with Us
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -93,6 +93,7 @@ class CompiledStep(NamedTuple):
     save: tuple[CompiledSaved, ...]
     auth: bool
     may_fail: bool
+    private: bool  # what it is answered is a secret
 
 
 class CompiledSuccess(NamedTuple):
@@ -120,17 +121,27 @@ class Compiled(NamedTuple):
 def compile_spec(spec: Spec) -> Compiled:
     tls: Tls | ClientCertificate | None = spec.auth if isinstance(spec.auth, ClientCertificate) else spec.tls
     steps = [
-        _step(step.name, step.request, step.when, step.success, step.save, step.auth, step.on_failure == "go_on")
+        _step(
+            step.name,
+            step.request,
+            step.when,
+            step.success,
+            step.save,
+            step.auth,
+            step.on_failure == "go_on",
+            step.private,
+        )
         for step in spec.steps
     ]
-    steps.append(_step(MAIN, spec.request, spec.when, spec.success, spec.save, True, False))
+    steps.append(_step(MAIN, spec.request, spec.when, spec.success, spec.save, True, False, False))
     return Compiled(
         spec,
         tuple(steps),
         tuple((name, structure(value, SEEN)) for name, value in spec.transform.items()),
         None if spec.schema is None else Schema.parse(spec.schema),
         None if spec.reply is None else Template.parse(spec.reply, ANSWERED),
-        b"secrets" in _encode([spec.request, spec.steps, spec.transform, spec.auth]),
+        b"secrets" in _encode([spec.request, spec.steps, spec.transform, spec.auth])
+        or any(step.private for step in spec.steps),
         None if tls is None else tls.certificate,
         None if tls is None else tls.key,
         None if tls is None or tls.ca is None else tls.ca.encode(),
@@ -145,6 +156,7 @@ def _step(
     save: Mapping[str, Saved],
     auth: bool,
     may_fail: bool,
+    private: bool,
 ) -> CompiledStep:
     return CompiledStep(
         name,
@@ -159,6 +171,7 @@ def _step(
         tuple(CompiledSaved(key, saved, _look(saved)) for key, saved in save.items()),
         auth,
         may_fail,
+        private,
     )
 
 
@@ -252,15 +265,15 @@ def _part(part: Part) -> _Part:
 def _multipart(
     parts: Sequence[_Part], given: str | None, context: Mapping[str, Any], files: Files, boundary: str
 ) -> Payload:
-    out: list[bytes] = []
+    made: list[tuple[str, bytes]] = []
 
     def add(name: str, content: bytes, content_type: str | None, filename: str | None) -> None:
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
+        head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
         if filename is not None:
             head += f'; filename="{_quoted(filename)}"'
         if content_type is not None:
             head += f"\r\nContent-Type: {content_type}"
-        out.extend((head.encode(), b"\r\n\r\n", content, b"\r\n"))
+        made.append((head, content))
 
     for part in parts:
         spec = part.spec
@@ -273,8 +286,11 @@ def _multipart(
             if isinstance(place, int) and place < len(files.found):
                 file = files.found[place]
                 add(spec.name, file.content, spec.content_type or file.content_type, filename or file.name)
-    out.append(f"--{boundary}--\r\n".encode())
-    return Payload(given or f"multipart/form-data; boundary={boundary}", b"".join(out), None)
+    while any(boundary.encode() in content for _, content in made):
+        boundary += "-"
+    pieces = [b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary.encode(), head.encode(), content) for head, content in made]
+    body = b"".join([*pieces, b"--%b--\r\n" % boundary.encode()])
+    return Payload(f"{given or 'multipart/form-data'}; boundary={boundary}", body, None)
 
 
 def _quoted(name: str) -> str:
@@ -343,8 +359,11 @@ def draft_step(
         if content_type is not None and not _has(draft.headers, "content-type"):
             draft.headers["Content-Type"] = content_type
     header = compiled.spec.idempotency_header
-    if header is not None and request.method != "GET" and not _has(draft.headers, header.lower()):
-        draft.headers[header] = idempotency_id if step.name == MAIN else f"{idempotency_id}-{step.name}"
+    if header is not None and not _has(draft.headers, header.lower()):
+        if step.name == MAIN:
+            draft.headers[header] = idempotency_id
+        elif request.method != "GET":  # a look-up changes nothing
+            draft.headers[header] = f"{idempotency_id}-{step.name}"
     return draft, document
 
 
@@ -368,6 +387,24 @@ def finish_step(
         sign(draft, auth, Moment(at, idempotency_id, inner, secrets.open, masked))
     when = step.when.source if step.when is not None and unknown else None
     return Rendered(step.name, draft.method, draft.url, draft.headers, draft.body, when)
+
+
+def veil(value: Any) -> Any:
+    """The same shape without what is in it."""
+    if isinstance(value, dict):
+        return {name: veil(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [veil(each) for each in value]
+    return value if value is None or isinstance(value, bool) else MASK
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """The texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from leaves(each)
 
 
 def _token(draft: Draft, spec: Spec, token: str | None, masked: bool) -> None:

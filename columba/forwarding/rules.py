@@ -5,7 +5,6 @@ anew what it changed and nothing else. Every change is a version: what it left, 
 it was read: one that another process changed meanwhile is not, and None says so.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from columba.store import Row, Step, Store, plan, statements
 
 SQL = statements(Path(__file__).with_name("rules.sql"))
 MOST_RULES = 10_000  # of an account in one mode
-AT_ONCE = 200  # that are compiled before others have their turn
+AT_ONCE = 200  # that are read and compiled before others have their turn
 CLOSEST = 1e-6  # two places may be so close; closer ones are spread
 
 _encode = msgspec.json.Encoder().encode
@@ -30,7 +29,7 @@ class Rules:
     def __init__(self, store: Store, snapshots: Snapshots, clock: Callable[[], int]) -> None:
         self.all: Mapping[int, Rule] = {}
         self._sets: Mapping[Owner, RuleSet] = {}
-        self._rows: Mapping[int, Row] = {}
+        self._marks: Mapping[int, Row] = {}  # of those in memory: id, version, place
         self._specs: dict[tuple[int, int], Spec] = {}  # of versions that are no more
         self._store = store
         self._snapshots = snapshots
@@ -51,25 +50,24 @@ class Rules:
         return self._sets
 
     async def _load(self) -> None:
-        rows = {row[0]: row for row in await self._store.read(SQL["rules"])}
-        found: dict[int, Rule] = {}
-        changed: set[Owner] = set()
-        for count, (an_id, row) in enumerate(rows.items()):
-            if self._rows.get(an_id) == row:
-                found[an_id] = self.all[an_id]
-                continue
-            found[an_id] = rule_of(row)
-            changed.add((row[1], row[2]))
-            if count % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        changed |= {(row[1], row[2]) for an_id, row in self._rows.items() if an_id not in rows}
-        by_owner: dict[Owner, list[Rule]] = {}
+        marks = {row[0]: row for row in await self._store.read(SQL["rule_marks"])}
+        different = [an_id for an_id, mark in marks.items() if self._marks.get(an_id) != mark]
+        gone = [self.all[an_id] for an_id in self._marks if an_id not in marks]
+        changed: set[Owner] = {(rule.account_id, rule.mode) for rule in gone}
+        found = {an_id: rule for an_id, rule in self.all.items() if an_id in marks}
+        for first in range(0, len(different), AT_ONCE):
+            for row in await self._store.read(
+                SQL["rules_by_id"], [(an_id,) for an_id in different[first : first + AT_ONCE]]
+            ):
+                found[row[0]] = rule_of(row)
+                changed.add((row[1], row[2]))
+        by_owner: dict[Owner, list[Rule]] = {owner: [] for owner in changed}
         for rule in found.values():
-            by_owner.setdefault((rule.account_id, rule.mode), []).append(rule)
-        sets: dict[Owner, RuleSet] = {}
-        for owner, rules in by_owner.items():
-            sets[owner] = self._sets[owner] if owner not in changed else RuleSet(sorted(rules, key=_order))
-        self.all, self._rows, self._sets = found, rows, sets
+            if (rule.account_id, rule.mode) in by_owner:
+                by_owner[rule.account_id, rule.mode].append(rule)
+        sets = {owner: known for owner, known in self._sets.items() if owner not in changed}
+        sets |= {owner: RuleSet(sorted(rules, key=_order)) for owner, rules in by_owner.items() if rules}
+        self.all, self._marks, self._sets = found, {an_id: marks[an_id] for an_id in found}, sets
 
     async def refresh(self) -> None:
         """See what other processes have changed."""

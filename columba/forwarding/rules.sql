@@ -1,7 +1,12 @@
 -- Rules, and what became of them.
 
--- name: rules
-select id, account_id, mode, version, place, enabled, name, spec, created_at, updated_at from rules
+-- name: rule_marks
+select id, version, place from rules
+
+-- name: rules_by_id
+-- rows: id int
+select t.id, t.account_id, t.mode, t.version, t.place, t.enabled, t.name, t.spec, t.created_at, t.updated_at
+from {rows} r join rules t on t.id = r.id
 
 -- name: insert_rule
 -- rows: id int, account_id int, mode int, version int, place float, enabled int, name text, spec text, at int

@@ -7,6 +7,7 @@ not against thousands. Immutable once made.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import re2
@@ -35,43 +36,25 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
-        self._on = [rule for rule in rules if rule.enabled]
-        self.asks = any(rule.condition.asks for rule in self._on)
-        self._exact: dict[tuple[str, str], list[int]] = {}
-        self._holds: list[tuple[str, int]] = []
-        self._patterns: list[int] = []
-        self._always: list[int] = []
-        shared = Counter(
-            (key.kind, value)
-            for rule in self._on
-            for way in rule.condition.filed
-            for key in way
-            for value in key.values
-        )
-        sources: list[str] = []
-        for place, rule in enumerate(self._on):
-            way = _narrowest(rule.condition.filed, shared)
-            if way is None:
-                self._always.append(place)
-                continue
-            for key in way:
-                if key.kind in _EXACT:
-                    for value in set(key.values):
-                        self._exact.setdefault((key.kind, value), []).append(place)
-                elif key.kind == "holds":
-                    self._holds += [(value, place) for value in key.values]
-                else:
-                    self._patterns.append(place)
-                    sources.append(key.values[0])
-        self._may_find = _filter(sources)
-        if self._may_find is None:
-            self._always = sorted(self._always + self._patterns)
+
+    @cached_property
+    def asks(self) -> bool:
+        """Do some ask what only the store knows?"""
+        return any(rule.condition.asks for rule in self._on)
+
+    @cached_property
+    def _on(self) -> list[Rule]:
+        return [rule for rule in self.rules if rule.enabled]
+
+    @cached_property
+    def _files(self) -> "_Files":
+        return _Files(self._on)
 
     def match(self, said: Said) -> list[Match]:
         """The rules that a text matches, in order; one with `stop` is the last."""
         matches: list[Match] = []
         on = self._on
-        for place in self._candidates(said):
+        for place in self._files.places(said):
             rule = on[place]
             said.groups = {}
             if fits(rule, said):
@@ -94,7 +77,39 @@ class RuleSet:
                 ended = rule if rule.ends else None
         return judged, matches
 
-    def _candidates(self, said: Said) -> Iterable[int]:
+
+class _Files:
+    """Where rules are filed. Made when a text comes: many changes in a row cost it once."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._exact: dict[tuple[str, str], list[int]] = {}
+        self._holds: list[tuple[str, int]] = []
+        self._patterns: list[int] = []
+        self._always: list[int] = []
+        shared = Counter(
+            (key.kind, value) for rule in rules for way in rule.condition.filed for key in way for value in key.values
+        )
+        sources: list[str] = []
+        for place, rule in enumerate(rules):
+            way = _narrowest(rule.condition.filed, shared)
+            if way is None:
+                self._always.append(place)
+                continue
+            for key in way:
+                if key.kind in _EXACT:
+                    for value in set(key.values):
+                        self._exact.setdefault((key.kind, value), []).append(place)
+                elif key.kind == "holds":
+                    self._holds += [(value, place) for value in key.values]
+                else:
+                    self._patterns.append(place)
+                    sources.append(key.values[0])
+        self._may_find = _filter(sources)
+        if self._may_find is None:
+            self._always = sorted(self._always + self._patterns)
+
+    def places(self, said: Said) -> Iterable[int]:
+        """Those of the rules that may match, in order."""
         exact = self._exact
         message = said.message
         found = list(self._always)

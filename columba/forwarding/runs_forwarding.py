@@ -19,10 +19,23 @@ from columba.core import events, ids
 from columba.core.circuit import Circuit
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
+from columba.core.model import DESTINATION_FAILING, DESTINATION_RECOVERED, Event
 from columba.forwarding.destinations import Destination, Destinations
 from columba.forwarding.performing import Performing
 from columba.forwarding.rule import FIRST_SUCCESS
-from columba.forwarding.runs import DEAD, DELIVERED, FAILED, HAS_NEXT, MODE_OF, PENDING, SQL, Run, context_of, run_of
+from columba.forwarding.runs import (
+    DEAD,
+    DELIVERED,
+    FAILED,
+    HAS_NEXT,
+    MODE_OF,
+    PENDING,
+    SQL,
+    Run,
+    context_of,
+    error_view,
+    run_of,
+)
 from columba.forwarding.runs_settling import Ended, Outcome, Settled, settle
 from columba.store import Step, Store, StoreUnavailable, plan
 
@@ -230,12 +243,15 @@ class Forwarding:
             ok = outcome.error is None
             if probing:
                 circuit.probed(ok)
+                if ok:
+                    self._spawn(self._tell(destination, DESTINATION_RECOVERED, None))
                 lane.limit = 1 if circuit.open_for else None
                 lane.pause(circuit.open_for)
             elif not circuit.open_for and circuit.note(ok):
                 lane.limit = 1
                 lane.pause(circuit.open_for)
                 self._spawn(self._go_elsewhere(line))
+                self._spawn(self._tell(destination, DESTINATION_FAILING, outcome.error))
         lane.landed()
         self._end(line, [self._ended(destination, job, outcome)])
 
@@ -251,6 +267,14 @@ class Forwarding:
             outcome = Outcome(self._clock(), "unavailable: The destination is down at the moment.", counts=False)
             self._end(line, [Ended(run, outcome, FAILED) for run in waiting if run.id in free])
             await asyncio.sleep(0 if len(rows) == MOST_ELSEWHERE else ELSEWHERE_S)
+
+    async def _tell(self, destination: Destination, kind: int, error: str | None) -> None:
+        """News of a destination. They are not worth waiting for the store."""
+        data = {"id": shown(destination.id), "name": destination.name, "error": error_view(error)}
+        event = Event(self._ids(), destination.account_id, destination.mode, kind, destination.id, self._clock(), data)
+        with contextlib.suppress(StoreUnavailable):
+            results = await self._store.commit(plan(*events.steps([events.row(event)], 0)))
+            self._publisher.published(results[1], {event.id: event})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self.lanes_of is not None

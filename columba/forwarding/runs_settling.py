@@ -124,8 +124,8 @@ async def settle(
             )
         )  # fmt: skip
         if outcome.saved:
-            texts = {name: _kept(value) or "null" for name, value in outcome.saved.items()}
-            saved = {name: value for name, value in outcome.saved.items() if len(texts[name]) <= MOST_VALUE}
+            texts = {name: text for name, value in outcome.saved.items() if (text := _kept(value)) not in (None, "null")}
+            saved = {name: outcome.saved[name] for name, text in texts.items() if len(text) <= MOST_VALUE}
             values += [(fence, message.id, name, texts[name]) for name in saved]
             message.extra = msgspec.structs.replace(message.extra, metadata={**(message.extra.metadata or {}), **saved})
         if outcome.reply and state == DELIVERED:
@@ -170,6 +170,9 @@ async def settle(
     for _, _, state, _ in ended:
         name = "retried" if state == PENDING else STATUSES[state]
         outcomes[name] = outcomes.get(name, 0) + 1
+    if settled.made:  # one that was replied to before is not again
+        there = {row[0] for row in results[9]}
+        settled.made[:] = [run for run in settled.made if run.id in there]
     publisher.published(results[11], anew.events(happened))
     if following or awaited:
         settled.released.update(row[1] for place in (5, 6) for row in results[place])

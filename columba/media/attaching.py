@@ -21,6 +21,7 @@ from columba.errors import FieldError, Refusal
 from columba.media.links import Links, id_in, word_of
 from columba.media.room import SQL
 from columba.media.sniff import url_name
+from columba.messages.urls import missing
 from columba.store import Results, Row, Statement, Step, Store
 from columba.text import encoding_of, segments_of
 
@@ -46,15 +47,11 @@ class Attaching:
 
 
 def problems(message: Message) -> Refusal | None:
-    """A gate: ids that stand for nothing. They have no name, for nothing was found."""
+    """A gate: ids that stand for nothing."""
     if message.extra is NO_EXTRA or message.extra.media is None:
         return None
-    missing = [
-        FieldError(f"media[{place}]", "not_found", "There is no such media.")
-        for place, word in enumerate(message.extra.media)
-        if id_in(word) is not None and "/" not in word
-    ]
-    return Refusal("invalid_request", errors=missing) if missing else None
+    wrong = missing(message.extra.media)
+    return Refusal("invalid_request", errors=wrong) if wrong else None
 
 
 class Uses:

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
@@ -23,7 +24,7 @@ from columba.http.egress import Egress, EgressError
 from columba.media.kept import Kept
 from columba.media.room import FAILED, FETCHING, READY, RECEIVED, SQL, Media, Medium
 from columba.media.sniff import UNKNOWN, file_name, kind_of
-from columba.store import Step, Store, StoreUnavailable, plan
+from columba.store import Row, Step, Store, StoreUnavailable, plan
 from columba.vault import VaultError
 
 log = structlog.get_logger()
@@ -115,14 +116,19 @@ class Fetching:
         room = MOST_AT_ONCE - len(self._running)
         if room <= 0:
             return
-        taken: dict[int, int] = {}
-        for carrier_id, _ in self._running.values():
-            taken[carrier_id] = taken.get(carrier_id, 0) + 1
+        taken = Counter(carrier_id for carrier_id, _ in self._running.values())
         wanted: list[int] = []
-        for an_id, carrier_id in await self._store.read(SQL["to_fetch"], now=now, most=MOST_READ):
-            if len(wanted) < room and an_id not in self._running and taken.get(carrier_id, 0) < MOST_OF_A_CARRIER:
-                taken[carrier_id] = taken.get(carrier_id, 0) + 1
-                wanted.append(an_id)
+        more = True
+        while more and len(wanted) < room:
+            full: list[Row] = [(each,) for each, count in taken.items() if count >= MOST_OF_A_CARRIER]
+            found = await self._store.read(SQL["to_fetch"], full, now=now, most=MOST_READ)
+            for an_id, carrier_id in found:
+                known = an_id in self._running or an_id in wanted
+                if not known and len(wanted) < room and taken[carrier_id] < MOST_OF_A_CARRIER:
+                    taken[carrier_id] += 1
+                    wanted.append(an_id)
+            # So many may all be of one carrier: then the others' come after it has no more places.
+            more = len(found) == MOST_READ and len(full) < sum(n >= MOST_OF_A_CARRIER for n in taken.values())
         if not wanted:
             return
         claimed = await self._store.commit(

@@ -162,8 +162,12 @@ where media_use.account_id = r.account_id
 delete from message_media where media_id in (select r.id from {rows} r)
 
 -- Fetching what came with texts.
+-- The carriers of the rows have enough under way.
 -- name: to_fetch
-select id, carrier_id from media m where m.state = 2 and m.due_at <= :now order by m.due_at limit :most
+-- rows: carrier_id int
+select id, carrier_id from media m
+where m.state = 2 and m.due_at <= :now and m.carrier_id not in (select r.carrier_id from {rows} r)
+order by m.due_at limit :most
 
 -- The next try is put off before this one begins: a crash can't loop, and no other process takes it meanwhile.
 -- name: claim_fetch

@@ -56,8 +56,6 @@ MESSAGE: Final[model.Json] = {
     "callback_url": None,
     "batch_id": None,
     "redacted": False,
-    "waiting_for": None,
-    "advice": None,
     "error": None,
 }
 BATCH: Final[model.Json] = {

@@ -154,6 +154,7 @@ class Hot:
         self._observe("POST", name, code, time.perf_counter() - started)
 
     async def _one(self, caller: Caller, body: bytes, key: str | None) -> bytes:
+        asked = None
         try:
             new = decode(NewMessage, body)
             if new.template is None and new.params is None and new.language is None:
@@ -169,7 +170,7 @@ class Hot:
                 raise outcome
         except Refusal as refusal:
             if refusal.code == "invalid_request":
-                self._say_everything(caller, body, refusal)
+                self._say_everything(caller, body, refusal, None if asked is None else asked.media)
             raise
         return _encode(model.view(outcome))
 
@@ -178,16 +179,16 @@ class Hot:
             raise Refusal("invalid_request")  # which says everything
         return self._make(caller.account_id, caller.mode, new.template, new.params, new.language)
 
-    def _say_everything(self, caller: Caller, body: bytes, first: Refusal) -> NoReturn:
+    def _say_everything(self, caller: Caller, body: bytes, first: Refusal, media: Sequence[str] | None) -> NoReturn:
         """Raise the Refusal that names every problem of a message."""
-        with self._asking(caller):
+        with self._asking(caller, media):
             decode(CheckedMessage, body)
         raise invalid(list(first.errors)) if first.errors else first
 
     @contextlib.contextmanager
-    def _asking(self, caller: Caller) -> Iterator[None]:
+    def _asking(self, caller: Caller, media: Sequence[str] | None = None) -> Iterator[None]:
         make = partial(self._make, caller.account_id, caller.mode)
-        token = asking.set(Asking(lambda asked: self._accept.problems(caller, asked), self._policy, make))
+        token = asking.set(Asking(lambda asked: self._accept.problems(caller, asked), self._policy, make, media))
         try:
             yield
         finally:

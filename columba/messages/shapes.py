@@ -19,7 +19,7 @@ from columba.errors import FieldError, Refusal
 from columba.http.egress import Policy
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp, milliseconds
-from columba.messages.urls import url_problems
+from columba.messages.urls import missing, url_problems
 from columba.numbers import Description
 from columba.templates.params import Values
 from columba.templates.room import Made
@@ -136,6 +136,7 @@ class Asking(NamedTuple):
     problems: Callable[[Submission], Sequence[FieldError]]
     policy: Policy
     make: Make
+    media: Sequence[str] | None = None  # the message's, as they were looked up
 
 
 asking: ContextVar[Asking] = ContextVar("asking")
@@ -182,7 +183,8 @@ class CheckedMessage(NewMessage, forbid_unknown_fields=True, kw_only=True):
         return url_problems(self.callback_url, (), asking.get().policy)
 
     def check_media(self) -> Iterable[FieldError]:
-        return url_problems(None, self.media, asking.get().policy, kept=True)
+        about = asking.get()
+        return [*url_problems(None, self.media, about.policy, kept=True), *missing(about.media or ())]
 
 
 class BatchMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -325,9 +327,9 @@ class Message(msgspec.Struct, kw_only=True):
     callback_url: str | None
     batch_id: str | None
     redacted: bool
-    waiting_for: Waiting | None
-    advice: Advised | None
     error: MessageError | None
+    waiting_for: Waiting | UnsetType = UNSET
+    advice: Advised | UnsetType = UNSET
 
 
 class Part(msgspec.Struct):

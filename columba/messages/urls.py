@@ -28,6 +28,15 @@ def url_problems(callback: str | None, media: Sequence[str], policy: Policy, kep
     return problems
 
 
+def missing(media: Sequence[str]) -> list[FieldError]:
+    """Of media that were looked up, the ids that stand for nothing: they have no name, for nothing was found."""
+    return [
+        FieldError(f"media[{place}]", "not_found", "There is no such media.")
+        for place, word in enumerate(media)
+        if ids.read("med", word) is not None
+    ]
+
+
 def gate(policy: Policy) -> Callable[[Message], Refusal | None]:
     """The gate for what `policy` allows."""
 

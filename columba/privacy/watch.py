@@ -64,7 +64,7 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
         key_id = caller.key_id
         return entry(
             caller.account_id, caller.mode, clock(), key_id, call.client, endpoint.name, endpoint.method,
-            {**call.path, "made": made} if made else call.path, answered, call.request_id,
+            {**call.path, "id": made} if made else call.path, answered, call.request_id,
         )  # fmt: skip
 
     async def handler(call: Call[Any, Any]) -> Any:

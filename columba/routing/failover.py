@@ -102,29 +102,31 @@ class Failover:
 
     async def elsewhere(self, carrier_id: int, stranded: Sequence[Stranded]) -> Mapping[int, Move]:
         messages = [each.message for each in stranded]
-        ways = self._ways(messages, carrier_id)
-        if not ways:
+        if not self._ways(messages, carrier_id):
             return {}
-        tried = await self._tried(ways)
-        if tried:  # those have been elsewhere already
-            ways |= self._ways([each for each in messages if each.id in tried], carrier_id, tried)
-            ways = {an_id: way for an_id, way in ways.items() if way.carrier.id not in tried.get(an_id, ())}
-        paid = await self._budgets.afford(self.costs([each for each in messages if each.id in ways], ways))
+        tried = await self._tried(messages)
+        spent = await self._spent(messages)
+        ways = self._ways(messages, carrier_id, tried, spent)
+        paid = await self._paid(messages, ways, spent)
         why = {each.message.id: each.outcome for each in stranded}
         moves = {
-            message.id: Move(
-                ways[message.id].carrier.lane_of(message.to),
-                len(tried.get(message.id, ())),
-                self.told(carrier_id, ways[message.id].carrier, why[message.id].error, why[message.id].code),
+            an_id: Move(
+                ways[an_id].carrier.lane_of(message.to),
+                len(tried.get(an_id, ())),
+                self.told(carrier_id, ways[an_id].carrier, why[an_id].error, why[an_id].code),
             )
             for message in messages
-            if message.id in ways and message.id in paid
+            if (an_id := message.id) in paid
         }
         self.moved += len(moves)
         return moves
 
     def _ways(
-        self, messages: Sequence[Message], carrier_id: int, tried: Mapping[int, Sequence[int]] = NOTHING
+        self,
+        messages: Sequence[Message],
+        carrier_id: int,
+        tried: Mapping[int, Sequence[int]] = NOTHING,
+        spent: Mapping[int, int] = NOTHING,
     ) -> dict[int, Taken]:
         """Where messages may go on at once: to a carrier of their route that is well and has not had them."""
         found = {}
@@ -133,9 +135,18 @@ class Failover:
             if rule is None or not rule.spec.failover.submit:
                 continue
             taken = self.next_way(message, {carrier_id, *tried.get(message.id, ())})
-            if taken is not None and self.affordable(message, taken, 0):
+            if taken is not None and self.affordable(message, taken, spent.get(message.id, 0)):
                 found[message.id] = taken
         return found
+
+    async def _paid(self, messages: Sequence[Message], ways: Mapping[int, Taken], spent: Mapping[int, int]) -> set[int]:
+        """Those for whose way there is the money."""
+        return await self._budgets.afford(self.costs([each for each in messages if each.id in ways], ways, spent))
+
+    async def _spent(self, messages: Sequence[Message]) -> dict[int, int]:
+        """What messages have cost so far: those that a carrier has taken before."""
+        asked = [(message.id,) for message in messages if message.extra.again]
+        return dict(await self._store.read(SQL["cost_so_far"], asked)) if asked else {}
 
     def next_way(self, message: Message, tried: set[int]) -> Taken | None:
         taken = self._router.choose(message, tried)
@@ -164,10 +175,10 @@ class Failover:
                 found[message.id] = spent.get(message.id, 0) + (price or 0) * message.segments
         return found
 
-    async def _tried(self, those: Mapping[int, object]) -> dict[int, list[int]]:
+    async def _tried(self, messages: Sequence[Message]) -> dict[int, list[int]]:
         """The carriers that messages have behind them."""
         found: dict[int, list[int]] = {}
-        for message_id, _, carrier_id in await self._store.read(SQL["hops"], [(an_id,) for an_id in those]):
+        for message_id, _, carrier_id in await self._store.read(SQL["hops"], [(message.id,) for message in messages]):
             found.setdefault(message_id, []).append(carrier_id)
         return found
 
@@ -224,9 +235,11 @@ class Failover:
         return moved
 
     async def _move(self, lanes: Lanes, lane: Lane, carrier: Carrier, messages: Sequence[Message]) -> int:
-        tried = await self._tried({message.id: message for message in messages})
-        ways = self._ways(messages, carrier.id, tried)
-        paid = await self._budgets.afford(self.costs([each for each in messages if each.id in ways], ways))
+        tried, spent = await self._tried(messages), await self._spent(messages)
+        ways = self._ways(messages, carrier.id, tried, spent)
+        if left := [message for message in messages if message.id not in ways and message.id in tried]:
+            ways |= self._ways(left, carrier.id, spent=spent)  # rather to one that had it before than to none
+        paid = await self._paid(messages, ways, spent)
         going = sorted((each for each in messages if each.id in ways and each.id in paid), key=lambda each: each.id)
         if not going:
             return 0

@@ -16,6 +16,7 @@ from columba.core import ids
 from columba.core.accept import is_pool
 from columba.core.model import Message
 from columba.core.snapshots import Snapshots
+from columba.core.status import LIVE
 from columba.errors import FieldError, Refusal
 from columba.numbers import country_of
 from columba.senders.dlt import template_of
@@ -58,11 +59,18 @@ class _Account(NamedTuple):
 
 class Senders:
     def __init__(
-        self, store: Store, snapshots: Snapshots, clock: Callable[[], int], healthy: Healthy = lambda _carrier: True
+        self,
+        store: Store,
+        snapshots: Snapshots,
+        clock: Callable[[], int],
+        healthy: Healthy = lambda _carrier: True,
+        strict: bool = False,
     ) -> None:
+        """`strict`: live messages come from registered senders alone, even before there are any."""
         self.all: Mapping[int, Sender] = {}
         self.paces: Mapping[tuple[int, int, str], float] = {}
         self.healthy = healthy
+        self._strict = strict
         self._accounts: Mapping[tuple[int, int], _Account] = {}
         self._rules: Mapping[tuple[int, int], Mapping[str, Rule]] = {}
         self._restricted = False  # whether any sender is set up at some carriers only
@@ -130,6 +138,8 @@ class Senders:
         account = self._accounts.get((message.account_id, message.mode))
         asked = message.sender
         if account is None or not account.by_value:
+            if self._strict and asked and message.mode == LIVE:
+                return _refused(f"{asked} is none of your senders: register it, or leave `from` out.")
             if asked == "" or asked[0] == "+" or asked.isdigit():
                 return None
             if is_pool(asked):

@@ -14,7 +14,7 @@ from columba.usercode.errors import UserCodeError
 LONGEST: Final = 1_000  # characters of a pattern
 MOST_PROGRAM: Final = 300  # instructions
 MOST_SEARCHED: Final = 10_000  # characters
-MOST_MEMORY: Final = 1 << 20
+MOST_MEMORY: Final = 1 << 18
 
 _OPTIONS: Final = re2.Options()
 _OPTIONS.max_mem = MOST_MEMORY
@@ -104,7 +104,7 @@ def _raw(text: str) -> bytes:
 _REFERENCE: Final = re.compile(r"\\(?:([0-9])|g<(\w{1,64})>)")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _parse(source: str) -> Pattern:
     if len(source) > LONGEST:
         raise UserCodeError(1, LONGEST + 1, f"The pattern is longer than {LONGEST} characters.")

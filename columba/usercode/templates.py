@@ -169,7 +169,7 @@ class Template:
         return line
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)  # those in use are held by who uses them
 def _parse(source: str, names: frozenset[str], escape: Escape, typed: bool) -> Template:
     if "{" not in source and len(source) <= syntax.LONGEST:
         return Template(source, None, False)

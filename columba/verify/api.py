@@ -18,7 +18,8 @@ from columba.keys import Key
 from columba.policies import Policies
 from columba.store import Store
 from columba.verify import guard, shapes
-from columba.verify.verifying import APPROVED, SQL, STATUSES, Found, Verifying, found_of, state, view
+from columba.verify.found import APPROVED, SQL, STATUSES, Found, found_of, state, view
+from columba.verify.verifying import Verifying
 
 TAG: Final = "Verifications"
 NEWEST: Final = 1 << 62

@@ -17,7 +17,7 @@ TEN_MINUTES: Final = 600_000
 DAY: Final = 86_400_000
 # The last digits that an attack may vary, and how many more than the narrowest spare its beginning may leave unentered:
 # the narrowest beginning that holds an attack is blocked, and its neighbours go on.
-BEGINNINGS: Final = ((4, 0), (6, 4), (8, 8))
+BEGINNINGS: Final = ((4, 0), (6, 2), (8, 4))
 LEVELS: Final = len(BEGINNINGS) + 2
 KINDS: Final = {
     "to": "number",

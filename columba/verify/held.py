@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from columba.core.model import Json
 from columba.privacy.holding import Holding, Person
 from columba.store import Step, Store, plan
-from columba.verify.verifying import AT_ONCE, SQL, found_of, view
+from columba.verify.found import SQL, found_of, view
+from columba.verify.verifying import AT_ONCE
 
 
 def holding(store: Store, clock: Callable[[], int]) -> Holding:

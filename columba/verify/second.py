@@ -14,7 +14,8 @@ from columba.core.accept import Caller, Route
 from columba.core.model import Message
 from columba.errors import Refusal
 from columba.store import Step, Store, plan
-from columba.verify.verifying import SQL, Verifying
+from columba.verify.found import SQL
+from columba.verify.verifying import Verifying
 
 AT_ONCE: Final = 200
 UNDECIDED: Final = (status.SENT, status.UNKNOWN)

@@ -208,7 +208,7 @@ class Guard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country_sends: Pace = 0
     network_sends: Pace = 0
     daily_sends: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
-    spare: Spare = 40
+    spare: Spare = 44
     country_spare: Spare = 1_000
 
 

@@ -51,15 +51,16 @@ on conflict (account_id, mode, key) do update set
     else verify_counts.rolled_at end,
   blocked_until = case when verify_counts.blocked_until <= excluded.since then 0 else verify_counts.blocked_until end
 
--- Who is over a limit. `pace` is how many in a window, `spare` how many more may have been sent than twice those entered.
+-- Who is over a limit. `pace` is how many in a window, `spare` how many more may have been sent than twice those entered:
+-- what is over that is blocked, and is so no more as soon as enough are entered.
 -- name: judge_counts
 -- rows: ref int, account_id int, mode int, key text, at int, window_ms int, pace int, spare int
 -- gives: ref, key, why, until, account_id, mode, at
 select y.ref, y.key, y.why, y.until, y.account_id, y.mode, y.at from (
   select x.ref, x.key, x.account_id, x.mode, x.at,
-    case when c.blocked_until > x.at then 'blocked'
+    case when x.spare > 0 and c.sent + x.nth > x.spare + 2 * c.entered
+        then case when c.blocked_until > x.at then 'blocked' else 'pumping' end
       when x.pace > 0 and c.paced + x.nth > x.pace then 'pace'
-      when x.spare > 0 and c.sent + x.nth > x.spare + 2 * c.entered then 'pumping'
       else '' end as why,
     case when c.blocked_until > x.at then c.blocked_until else c.since + c.window_ms end as until
   from (
@@ -74,6 +75,20 @@ select y.ref, y.key, y.why, y.until, y.account_id, y.mode, y.at from (
 update verify_counts set blocked_until = r.at + 3600000, reported = 0
 from (select account_id, mode, key, max(at) as at from {rows} r where why = 'pumping' group by account_id, mode, key) r
 where verify_counts.account_id = r.account_id and verify_counts.mode = r.mode and verify_counts.key = r.key
+
+-- Processes take turns at counts, in the order of keys, before at verifications.
+-- name: hold_counts
+-- rows: ref int, account_id int, mode int, key text, n int
+-- gives: key
+-- only sqlite
+select r.key from {rows} r where r.ref < 0
+-- end
+-- only postgres
+select c.key from verify_counts c
+join (select distinct account_id, mode, key from {rows} r) r
+  on c.account_id = r.account_id and c.mode = r.mode and c.key = r.key
+order by c.account_id, c.mode, c.key for update of c
+-- end
 
 -- name: count_sends
 -- rows: ref int, account_id int, mode int, key text, n int
@@ -202,7 +217,8 @@ where verify_counts.account_id = r.account_id and verify_counts.mode = r.mode an
 
 -- name: blocks
 select key, blocked_until, sent, entered from verify_counts
-where account_id = :account_id and mode = :mode and blocked_until > :now and key > :after order by key limit :most
+where account_id = :account_id and mode = :mode and blocked_until > :now and sent > 2 * entered and key > :after
+order by key limit :most
 
 -- name: unblock
 -- rows: account_id int, mode int, key text

@@ -7,13 +7,12 @@ check is one transaction, in which of all that try at once the first right one w
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 import structlog
 
-from columba.core import events, ids, status
+from columba.core import events, status
 from columba.core.accept import Accept, Caller, Submission
 from columba.core.ids import Ids
 from columba.core.model import (
@@ -22,7 +21,6 @@ from columba.core.model import (
     VERIFICATION_CANCELED,
     VERIFICATION_EXPIRED,
     Event,
-    Json,
     Message,
     rfc3339,
 )
@@ -30,17 +28,32 @@ from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.numbers import NumberError, normalise
 from columba.policies import Policy
-from columba.store import Row, Step, Store, plan, statements
+from columba.store import Row, Step, Store, plan
 from columba.templates.room import Templates
 from columba.verify import guard
 from columba.verify.codes import Codes
+from columba.verify.found import (
+    APPROVED,
+    CANCELED,
+    EXPIRED,
+    PENDING,
+    SQL,
+    STARTING,
+    Asked,
+    Found,
+    found_of,
+    state,
+    view,
+)
 from columba.verify.guard import InForce, Limit
 from columba.verify.shapes import NewVerification, Settings
 from columba.verify.words import bound, sentence
 
-SQL = statements(Path(__file__).with_name("verify.sql"))
-STARTING, PENDING, APPROVED, EXPIRED, CANCELED = range(5)
-STATUSES: Final = ("pending", "pending", "approved", "expired", "canceled")
+# The places of the guard's steps in a plan: a level each, then what they block, then what is done if they let it.
+JUDGE: Final = SQL["judge_counts"]
+JUDGES: Final = tuple(range(1, guard.LEVELS + 1))
+BLOCKS: Final = tuple(Step(SQL["block_counts"], feed=place) for place in JUDGES)
+KEPT: Final = 2 * guard.LEVELS + 1
 STALE_MS: Final = 10_000  # a verification that was begun and whose message was not accepted
 TRIES, PAUSE_S = 100, 0.02  # for one that another request is beginning at this moment
 KNOWN_BLOCKS: Final = 10_000
@@ -53,58 +66,7 @@ NOBODY: Final = 0
 
 log = structlog.get_logger()
 Who = tuple[int, int]
-
-
-class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a verification was begun with: how each of its sends is made."""
-
-    length: int
-    alphabet: str
-    template: str | None = None
-    params: dict[str, Any] = {}
-    language: str | None = None
-    brand: str = ""
-    sender: str | None = None
-    domain: str | None = None
-    address: str | None = None
-    device: str | None = None
-    metadata: dict[str, Any] = {}
-    expires_in: int = 600
-
-
-class Found(NamedTuple):
-    """A verification: a row of `verification`."""
-
-    id: int
-    account_id: int
-    mode: int
-    to: str
-    status: int
-    hash: str
-    asked: Asked
-    counted: list[str]
-    checks: int
-    max_checks: int
-    sends: int
-    max_sends: int
-    message_id: int
-    sent_at: int
-    created_at: int
-    updated_at: int
-    expires_at: int
-
-    @property
-    def is_open(self) -> bool:
-        return self.status in (STARTING, PENDING)
-
-
-_asked = msgspec.json.Decoder(Asked).decode
-_keys = msgspec.json.Decoder(list[str]).decode
 _encode = msgspec.json.Encoder().encode
-
-
-def found_of(row: Row) -> Found:
-    return Found(*row[:6], _asked(row[6]), _keys(row[7]), *row[8:])  # type: ignore[call-arg]  # as the statement has them
 
 
 def policy() -> Policy[Settings, InForce]:
@@ -225,8 +187,8 @@ class Verifying:
         if isinstance(outcome, Refusal):
             await self._store.commit(
                 plan(
+                    *_uncounted(an_id, who, limits),
                     Step(SQL["drop_verification"], [(an_id,)]),
-                    Step(SQL["count_sends"], [(an_id, *who, each.key, -1) for each in limits]),
                 )
             )
             raise outcome
@@ -275,8 +237,8 @@ class Verifying:
         if isinstance(outcome, Refusal):
             await self._store.commit(
                 plan(
+                    *_uncounted(found.id, who, limits),
                     Step(SQL["unclaim_send"], [(found.id, message_id, found.message_id)]),
-                    Step(SQL["count_sends"], [(found.id, *who, each.key, -1) for each in limits]),
                 )
             )
             raise outcome
@@ -326,34 +288,29 @@ class Verifying:
     async def _counted(self, who: Who, ref: int, limits: Sequence[Limit], keep: Step, now: int) -> bool:
         """Do what `keep` does, and count a send, if the guard lets it; whether it was done. Refusal by the guard."""
         judged = [(ref, *who, each.key, now, each.window_ms, each.pace, each.spare) for each in limits]
-        levels = [
-            Step(
-                SQL["judge_counts"],
-                [row for each, row in zip(limits, judged, strict=True) if each.level == level],
-                missing=tuple(range(1, level + 1)) or None,
-            )
-            for level in range(guard.LEVELS)
-        ]
-        judges = tuple(range(1, len(levels) + 1))
+        by_level: list[list[Row]] = [[] for _ in JUDGES]
+        for each, judging in zip(limits, judged, strict=True):
+            by_level[each.level].append(judging)
+        levels = [Step(JUDGE, rows, missing=JUDGES[:level] or None) for level, rows in enumerate(by_level)]
         results = await self._store.commit(
             plan(
                 Step(SQL["touch_counts"], judged),
                 *levels,
-                *(Step(SQL["block_counts"], feed=place) for place in judges),
-                keep._replace(missing=judges),
-                Step(SQL["count_sends"], [(ref, *who, each.key, 1) for each in limits], given=2 * len(levels) + 1),
+                *BLOCKS,
+                keep._replace(missing=JUDGES),
+                Step(SQL["count_sends"], [(ref, *who, each.key, 1) for each in limits], given=KEPT),
             ),
             apart=True,
         )
-        for place in judges:
-            for row in results[place]:
-                if row[0] == ref:
-                    _, key, why, until, *_ = row
+        for place in JUDGES:
+            for found in results[place]:
+                if found[0] == ref:
+                    _, key, why, until, *_ = found
                     if len(self._blocked) >= KNOWN_BLOCKS:
                         self._blocked.clear()
                     self._blocked[(*who, key)] = (min(until, now + TRUSTED_MS), until, why)
                     raise _over(key, why, until, now)
-        return any(row[0] == ref for row in results[2 * len(levels) + 1])
+        return any(row[0] == ref for row in results[KEPT])
 
     # Checking
 
@@ -374,29 +331,30 @@ class Verifying:
                 Step(SQL["touch_counts"], judged),
                 Step(SQL["judge_counts"], judged),
                 Step(SQL["count_sends"], [(ref, *who, row[3], 1) for row in judged], missing=1),
+                Step(SQL["hold_counts"], counted, missing=1),
                 Step(SQL["hold_verifications"], attempt, missing=1),
                 Step(SQL["right_checks"], attempt, missing=1),
                 Step(SQL["tally_checks"], attempt, missing=1),
-                Step(SQL["approve"], [(ref, an_id, now)], given=4),
+                Step(SQL["approve"], [(ref, an_id, now)], given=5),
                 Step(
                     SQL["pass_events"],
                     [(ref, an_id, event_id, *who, VERIFICATION_APPROVED, now, data, None)],
-                    given=4,
+                    given=5,
                 ),
-                *events.steps((), 8, feed=7),
-                Step(SQL["count_entered"], counted, given=4),
+                *events.steps((), 9, feed=8),
+                Step(SQL["count_entered"], counted, given=5),
             ),
             apart=True,
         )
         over = [row for row in results[1] if row[0] == ref]
         if over:
             raise Refusal("too_many_attempts", retry_after=max(1, (over[0][3] - now) // 1000))
-        if any(row[0] == ref for row in results[4]):
+        if any(row[0] == ref for row in results[5]):
             if found is not None:
                 event = Event(event_id, *who, VERIFICATION_APPROVED, an_id, now, msgspec.json.decode(data or "null"))
-                self._publisher.published(results[9], {event_id: event})
+                self._publisher.published(results[10], {event_id: event})
             return APPROVED, True
-        if any(row[1] == an_id for row in results[4]):
+        if any(row[1] == an_id for row in results[5]):
             return APPROVED, False
         return PENDING if found is None else found.status, False
 
@@ -501,6 +459,12 @@ class Verifying:
         return any(row[0] == key for row in results[0])
 
 
+def _uncounted(ref: int, who: Who, limits: Sequence[Limit]) -> tuple[Step, Step]:
+    """A send was counted that was not made."""
+    rows = [(ref, *who, each.key, -1) for each in limits]
+    return Step(SQL["hold_counts"], rows), Step(SQL["count_sends"], rows)
+
+
 CHECKS_BY_NUMBER: Final = 5  # in 10 minutes
 
 
@@ -535,33 +499,3 @@ def _over(key: str, why: str, until: int, now: int) -> Refusal:
 
 def _wait(found: Found, now: int) -> int:
     return max(1, (found.expires_at - now) // 1000)
-
-
-def state(found: Found, now: int) -> str:
-    """Its status as it is shown."""
-    return STATUSES[EXPIRED if found.is_open and now >= found.expires_at else found.status]
-
-
-def view(found: Found, now: int) -> Json:
-    asked = found.asked
-    return {
-        "id": ids.show("ver", found.id),
-        "status": state(found, now),
-        "to": found.to,
-        "length": asked.length,
-        "alphabet": asked.alphabet,
-        "template": asked.template,
-        "language": asked.language,
-        "from": asked.sender,
-        "domain": asked.domain,
-        "checks": found.checks,
-        "checks_left": found.max_checks - found.checks if found.status == PENDING else 0,
-        "sends": found.sends,
-        "sends_left": found.max_sends - found.sends if found.status == PENDING else 0,
-        "message_id": ids.show("msg", found.message_id),
-        "metadata": asked.metadata,
-        "created_at": rfc3339(found.created_at),
-        "updated_at": rfc3339(found.updated_at),
-        "sent_at": rfc3339(found.sent_at),
-        "expires_at": rfc3339(found.expires_at),
-    }

@@ -355,6 +355,28 @@ async def test_a_carrier_that_goes_down_is_told_and_that_it_is_up_again(
     assert an_id
 
 
+async def test_a_mail_server_that_hangs_keeps_no_other_channel_waiting(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = asyncio.Event()
+
+    async def hangs(*_: object) -> None:
+        await goes_on.wait()
+
+    monkeypatch.setattr("columba.alerts.sending.send_mail", hangs)
+    monkeypatch.setattr("columba.alerts.sending.MOST_READ", 5)
+    people = [f"a{n}@example.org" for n in range(15)]
+    alert = await house.alert(
+        on=["message.undelivered"],
+        channels=[{"kind": "email", "to": people}, {"kind": "slack", "url": f"{sink.url}/x"}],
+    )
+    await house.fails()
+    (sent,) = [each for each in await house.told(alert, "sent") if each["status"] == "sent"]
+    assert sent["channel"] == "slack"
+    goes_on.set()
+    await house.told(alert, "sent", 16)
+
+
 async def test_slack_takes_nothing_for_a_link(house: House, sink: Sink) -> None:
     await house.alert(on=["webhook.failing"], name="<!channel>", channels=[{"kind": "slack", "url": f"{sink.url}/x"}])
     await house.happens("webhook.failing", {"url": "https://a.b/?x&<y>"})

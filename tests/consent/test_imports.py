@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from columba.consent import IF_NEW, SQL
+from columba.consent.files import _ledger
 from columba.consent.imports import AT_ONCE, Run, Usual, _records
 from columba.consent.shapes import NewImport
 from columba.core import status
@@ -139,3 +140,14 @@ async def test_two_files_at_once(house: House) -> None:
     body = "\n".join(f"+4477009{n:05d}" for n in range(40_000, 40_300))
     await asyncio.gather(run(house, body, an_id=7), run(house, body, an_id=8))
     assert len(await house.ledger("+447700940005")) == 1
+
+
+async def test_no_spreadsheet_takes_words_for_a_formula(laptop: House) -> None:
+    await run(laptop, f'number,words\n{SOMEBODY},"=1+1"\n')
+    text = "".join([line async for line in _ledger(laptop.store, 1, status.LIVE)])
+    assert "'=1+1" in text
+    await run(laptop, text.replace(SOMEBODY, OTHER))
+    assert await laptop.code(OTHER) == "opted_out"
+    again = "".join([line async for line in _ledger(laptop.store, 1, status.LIVE)])
+    assert again.count("'=1+1") == 2
+    assert "''" not in again

@@ -91,12 +91,13 @@ class TestPlain:
         assert done.exchanges[0].request is not None
         assert done.exchanges[0].request.url.endswith("/bot***/***")
 
-    async def test_an_authorization_header_given_as_it_is_becomes_a_secret(self) -> None:
-        found = destination(
-            request={"url": "https://x.test", "headers": {"Authorization": f"Bearer {SECRET}", "X-Ok": "1"}}
-        )
-        assert found.spec.request.headers == {"Authorization": "{{ secrets.header_authorization }}", "X-Ok": "1"}
-        assert found.spec.secrets == {"header_authorization": f"Bearer {SECRET}"}
+    def test_headers_that_hold_secrets_become_ones(self) -> None:
+        headers = {"Authorization": f"Bearer {SECRET}", "X-Ok": "1", "Cookie": "{{ params.a }}"}
+        step = {"name": "find", "request": {"url": "https://x.test", "headers": {"X-Api-Key": "k3y"}}}
+        found = destination(request={"url": "https://x.test", "headers": headers}, steps=[step])
+        assert found.spec.request.headers == headers | {"Authorization": "{{ secrets.header_authorization }}"}
+        assert found.spec.steps[0].request.headers == {"X-Api-Key": "{{ secrets.find_header_x_api_key }}"}
+        assert found.spec.secrets == {"header_authorization": f"Bearer {SECRET}", "find_header_x_api_key": "k3y"}
 
     @pytest.mark.parametrize(
         ("auth", "field"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -97,6 +98,16 @@ class TestRequests:
         assert done.last is not None
         assert done.last.request is not None
         assert done.last.request.base64
+
+    async def test_a_text_can_not_write_parts_of_its_own(self) -> None:
+        text = f'a\r\n--columba-{ID}\r\nContent-Disposition: form-data; name="admin"\r\n\r\nyes\r\n--columba-{ID}--'
+        async with standing(lambda got: OK) as peer, forwarder() as forward:
+            parts = [{"name": 'a"b', "text": "{{ text }}", "filename": '{{ from }}"x'}, {"name": "c", "text": "d"}]
+            await forward(destination(request={"url": peer.url, "body": {"multipart": parts}}), text)
+        (got,) = peer.got
+        found = message_from_bytes(b"Content-Type: " + got.headers["content-type"].encode() + b"\r\n\r\n" + got.body)
+        assert [part.get_payload(decode=True) for part in found.get_payload()] == [text.encode(), b"d"]  # type: ignore[union-attr]
+        assert [part.get_param("name", header="content-disposition") for part in found.get_payload()] == ["a%22b", "c"]  # type: ignore[union-attr]
 
     async def test_media_that_can_not_be_got_is_a_failure(self) -> None:
         async with standing(lambda got: Answer(404)) as peer, forwarder() as forward:
@@ -269,6 +280,29 @@ class TestSteps:
         assert [(each.step, each.when) for each in shown] == [
             ("find", None), ("create", "size(steps.find.json.results) == 0"), ("request", None),
         ]  # fmt: skip
+
+    async def test_a_private_step_is_neither_kept_nor_shown_nor_skipped(self) -> None:
+        def answer(got: Got) -> Answer:
+            if got.target == "/login":
+                return Answer(200, {"session": {"token": "s3ssion-token"}}, {"X-Session": "s3ssion-token"})
+            return Answer(500, {"you": got.headers["x-session"], "sent": got.body.decode()})
+
+        async with standing(answer) as peer, forwarder() as forward:
+            fields: dict[str, Any] = {
+                "steps": [{"name": "login", "request": {"url": f"{peer.url}/login"}, "private": True,
+                           "save": {"token": {"jsonpath": "$.session.token"}}}],
+                "request": {"url": f"{peer.url}/in/{{{{ steps.login.saved.token }}}}",
+                            "headers": {"X-Session": "{{ steps.login.json.session.token }}"},
+                            "body": {"json": {"a": "x {{ steps.login.saved.token }}", "t": "{{ text }}"}}},
+            }  # fmt: skip
+            done = await forward(destination(**fields))
+            assert (peer.got[1].headers["x-session"], peer.got[1].target) == ("s3ssion-token", "/in/s3ssion-token")
+            assert peer.got[1].json == {"a": "x s3ssion-token", "t": "Hello"}
+            assert "s3ssion" not in repr(done)
+            assert done.exchanges[1].request is not None
+            assert done.exchanges[1].request.body == '{"a":"x ***","t":"Hello"}'
+            await forward(destination(**fields), done=done.steps)
+            assert [got.target for got in peer.got].count("/login") == 2
 
 
 class TestChecks:

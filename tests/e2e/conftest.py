@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.talk import marketing_to_all
 from tests.program import Program, Sink
 
 
@@ -11,9 +12,7 @@ from tests.program import Program, Sink
 def columba() -> Iterator[Program]:
     """Shared by a module's tests: what they send and set up is their own, what they list they narrow down."""
     with Program() as program:
-        # Live marketing needs an opt-in of each person: that has tests of its own.
-        done = program.request("PATCH", "/v1/consent-settings", {"marketing": "unless_opted_out"}, key=program.live_key)
-        assert done.status == 200, done
+        marketing_to_all(program)
         yield program
 
 

@@ -57,6 +57,12 @@ def batch(columba: Program, rows: Iterable[Json], key: str | None = None, **defa
     return shown
 
 
+def marketing_to_all(columba: Program) -> None:
+    """Live marketing needs an opt-in of each person: that has tests of its own, others send it to all."""
+    done = columba.request("PATCH", "/v1/consent-settings", {"marketing": "unless_opted_out"}, key=columba.live_key)
+    assert done.status == 200, done
+
+
 def get(columba: Program, path: str, key: str | None = None) -> Any:
     """What is at an address."""
     answer = columba.request("GET", path, key=key)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.talk import Json, Line, batch, ended, everything, get, message, number, refused, send
+from tests.e2e.talk import Json, Line, batch, ended, everything, get, marketing_to_all, message, number, refused, send
 from tests.program import Program, Sink, eventually
 
 
@@ -36,6 +36,7 @@ def carrier(columba: Program, **fields: Any) -> str:
 @pytest.fixture
 def columba() -> Iterator[Program]:
     with Program() as program:
+        marketing_to_all(program)
         yield program
 
 

@@ -1,15 +1,21 @@
 """Messages with media: what goes out is shown and found, what comes in is fetched and kept, what is redacted is gone."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
+
+import pytest
 
 from columba import sandbox
 from columba.core import ids
 from columba.core.contract import Inbound
 from columba.core.inbound import data_uri
 from columba.core.model import rfc3339
-from tests.api import eventually
-from tests.media.conftest import House
+from columba.errors import Refusal
+from columba.media.fetching import Got
+from tests.api import eventually, running
+from tests.media.conftest import LOOPBACK, Clock, House
 from tests.media.files import JPEG, PNG
 from tests.program import Reply, Sink
 
@@ -43,6 +49,8 @@ async def test_a_message_names_what_was_uploaded_and_shows_links(house: House) -
 async def test_ids_that_stand_for_nothing_are_refused_with_all_else(house: House) -> None:
     problem = await house.send(422, text="x", media=["https://a.example/a", "med_0000000000001"])
     assert [(e["field"], e["code"]) for e in problem["errors"]] == [("media[1]", "not_found")]
+    problem = await house.send(422, to="12", text="x", media=["med_0000000000001"], send_at="2020-01-01T00:00:00Z")
+    assert {e["field"] for e in problem["errors"]} == {"to", "media[0]", "send_at"}
     problem = await house.send(422, text="x", media=["med_nonsense"])
     assert problem["errors"][0]["code"] == "invalid_url"
     body = {"messages": [{"to": "+447700900123", "media": ["med_0000000000001"]}, {"to": "+447700900124", "text": "x"}]}
@@ -296,3 +304,80 @@ async def test_a_message_that_takes_another_way_gets_its_links_then(house: House
 
     shown = await eventually(delivered)
     assert (shown["segments"], len(shown["parts"])) == (2, 2)
+
+
+async def test_an_upload_that_was_cut_off_leaves_nothing_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process had died while the bytes were written, and nobody could clean up."""
+
+    async def dies(*_: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.app.media._kept, "put", dies)
+        patched.setattr(house.app.media, "_give_up", lambda _media: asyncio.sleep(0))
+        assert (await house.upload(PNG, "image/png", 500))["code"] == "internal"
+    assert (await house.get("/v1/media"))["data"] == []
+    assert (await house.get("/v1/media/usage"))["bytes"] == len(PNG)
+    await house.app.media.sweep()
+    assert (await house.get("/v1/media/usage"))["bytes"] == len(PNG)  # it may still be under way
+    house.clock.ahead += 2 * HOUR
+    await house.app.media.sweep()
+    assert (await house.get("/v1/media/usage"))["bytes"] == 0
+
+
+async def test_what_can_not_be_deleted_now_is_deleted_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await house.upload(PNG, "image/png")
+
+    async def fails(_keys: object) -> None:
+        raise Refusal("store_unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.app.media._kept, "delete", fails)
+        assert (await house.api("DELETE", f"/v1/media/{made['id']}")).status == 204
+    assert (await house.follow(made["url"])).status == 404
+    assert len(house.files()) == 1
+    house.clock.ahead += HOUR
+    await house.app.media.sweep()
+    assert house.files() == []
+    assert (await house.get("/v1/media/usage"))["files"] == 0
+
+
+async def test_a_carrier_that_hangs_keeps_no_other_waiting(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("columba.media.fetching.MOST_READ", 5)
+    key, hung = house.columba.live_key, asyncio.Event()
+    made = await house.api("POST", "/v1/carriers", {"name": "c", "kind": "sandbox", "config": {}}, key=key)
+    carriers = house.app.carriers()
+    slow, fine = carriers[ids.read("car", made.json["id"]) or 0], carriers[sandbox.CARRIER_ID]
+    get = house.app.fetching.get
+
+    async def hangs(url: str, carrier_id: int = 0) -> Got:
+        if carrier_id == slow.id:
+            await hung.wait()
+        return await get(url, carrier_id)
+
+    monkeypatch.setattr(house.app.fetching, "get", hangs)
+    sink.reply = Reply(body=JPEG)
+    for n in range(20):
+        await house.app.receive.inbound(slow, [Inbound("+447700900123", "1", "", (f"{sink.url}/s{n}",))])
+    said = Inbound("+447700900123", "1", "", (f"{sink.url}/fine",))
+    (message,) = await house.app.receive.inbound(fine, [said], house.columba.account_id)
+    await ready(house, {"id": ids.show("msg", message.id)})
+    assert [request.path for request in sink.requests] == ["/fine"]
+    hung.set()
+
+
+async def test_two_processes_fetch_it_once(tmp_path: Path, postgres_url: str, clock: Clock, sink: Sink) -> None:
+    settings: dict[str, Any] = {"allow_network": LOOPBACK, "secret_key": "ab" * 32}
+    sink.reply = Reply(body=JPEG)
+    async with (
+        running(tmp_path / "a", postgres_url, **settings) as one,
+        running(tmp_path / "b", postgres_url, **settings) as two,
+    ):
+        house, other = House(one, clock, tmp_path), House(two, clock, tmp_path)
+        message = await house.text_in(*(f"{sink.url}/{n}" for n in range(8)))
+        for _ in range(3):
+            await asyncio.gather(other.app.fetching.step(), house.app.fetching.step())
+        await ready(house, message)
+        assert sorted(request.path for request in sink.requests) == [f"/{n}" for n in range(8)]

@@ -26,7 +26,8 @@ async def test_a_message_shows_its_parts_and_its_timeline(api: Api) -> None:
     sent = (await api("POST", "/v1/messages", {"to": "+447700900123", "text": "x" * 200})).json
     shown = await settled(api, sent["id"])
     msgspec.convert(shown, shapes.MessageDetail, strict=True)
-    assert set(shown) == {field.encode_name for field in msgspec.structs.fields(shapes.MessageDetail)}
+    fields = msgspec.structs.fields(shapes.MessageDetail)  # those of few messages are left out of others
+    assert set(shown) == {field.encode_name for field in fields if field.default is not msgspec.UNSET}
     assert [(part["n"], part["status"], part["error"]) for part in shown["parts"]] == [
         (1, "delivered", None),
         (2, "delivered", None),

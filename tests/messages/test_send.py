@@ -31,7 +31,8 @@ async def test_the_answer_is_the_message(api: Api) -> None:
     assert reply.headers["x-request-id"]
     shown = reply.json
     msgspec.convert(shown, shapes.Message, strict=True)
-    assert set(shown) == {field.encode_name for field in msgspec.structs.fields(shapes.Message)}
+    fields = msgspec.structs.fields(shapes.Message)  # those of few messages are left out of others
+    assert set(shown) == {field.encode_name for field in fields if field.default is not msgspec.UNSET}
     kept = ("class", "callback_url", "from", "media", "metadata", "tags", "text")
     assert {name: shown[name] for name in kept} == {name: asked[name] for name in kept}
     assert shown["id"].startswith("msg_")

@@ -33,7 +33,7 @@ async def test_what_is_changed_is_noted_before_it_is_answered(columba: Columba) 
     (noted,) = await entries(columba, "action=create_template")
     assert (noted["method"], noted["answered"], noted["address"], noted["n"]) == ("POST", 201, "127.0.0.1", 1)
     assert noted["key"].startswith("key_")
-    assert noted["about"] == {"made": made["id"]}
+    assert noted["about"] == {"id": made["id"]}
     assert (await columba.whole("DELETE", f"/v1/templates/{made['id']}")).status == 204
     (noted,) = await entries(columba, f"about={made['id']}&action=delete_template")  # both are asked for
     assert noted["about"] == {"id": made["id"]}

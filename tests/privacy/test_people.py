@@ -16,7 +16,7 @@ from columba.core.model import Message
 from tests.api import Columba, database, eventually, running
 from tests.privacy.dump import holding
 from tests.program import Reply as SinkReply
-from tests.program import Sink
+from tests.program import Request, Sink
 
 ANNA, BEN = "+447700900777", "+447700900778"
 CANARY = "canary"
@@ -26,7 +26,10 @@ __all__ = ["database"]
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[Sink]:
-    with Sink() as taking:
+    def answered(request: Request) -> SinkReply:
+        return SinkReply(200, b"canary taken" if ANNA.encode() in request.body else b"taken")
+
+    with Sink(answered) as taking:
         yield taking
 
 
@@ -135,6 +138,26 @@ async def test_what_is_erased_is_delivered_to_nobody_any_more(tmp_path: Path) ->
 
             await eventually(ben_is_told, 10)
             assert not any(ANNA.encode() in request.body for request in list(sink.requests)[before:])
+
+
+async def test_other_processes_forget_too(tmp_path: Path, postgres_url: str) -> None:
+    key = {"secret_key": "ab" * 32}
+    async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
+        forgotten: list[int] = []
+        two.app.people._forget = forgotten.append
+        sent = [await one.send(ANNA, f"canary {n}") for n in range(3)]
+
+        async def delivered() -> bool:
+            rows = await one.app.store.read(CORE["messages_by_id"], [(each.id,) for each in sent])
+            return all(row[11] == status.DELIVERED for row in rows)
+
+        await eventually(delivered)
+        await erase(one)
+
+        async def told() -> bool:
+            return set(forgotten) == {each.id for each in sent}
+
+        await eventually(told)
 
 
 async def test_an_export_is_whole(columba: Columba) -> None:

@@ -10,13 +10,21 @@ from columba.core import status
 from columba.core.accept import Caller, Submission
 from columba.core.model import Message
 from tests.api import eventually
+from tests.routing.house import number
 from tests.routing.two import Two, two
 
 __all__ = ["two"]
 
 
-@pytest.mark.parametrize("does", ["refuses", "reroutes", "rejects"])
-@pytest.mark.parametrize("klass", [status.TRANSACTIONAL, status.OTP])
+@pytest.mark.parametrize(
+    ("does", "klass"),
+    [
+        ("refuses", status.TRANSACTIONAL),
+        ("refuses", status.OTP),
+        ("reroutes", status.OTP),
+        ("rejects", status.TRANSACTIONAL),
+    ],
+)
 async def test_what_the_first_refuses_the_second_takes_at_once(two: Two, does: str, klass: int) -> None:
     two.first.does = does
     messages = await two.send_many(5, klass=klass, text="Hello " * 40)
@@ -96,6 +104,28 @@ async def test_a_part_that_was_taken_keeps_the_others_there(two: Two, monkeypatc
     assert two.first.taken == {(message.id, 1): 1, (message.id, 2): 1}
 
 
+async def test_a_part_that_may_have_been_taken_keeps_the_others_there(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = two.first.sessions[0]
+    send = session.send
+
+    def half(parts: Any, done: Any) -> None:
+        two.first.does = "hangs"
+        send([part for part in parts if part.n == 1], done)
+        two.first.does = "refuses"
+        send([part for part in parts if part.n == 2], done)
+        monkeypatch.setattr(session, "send", send)
+
+    monkeypatch.setattr(session, "send", half)
+    message = await two.send(text="Hello " * 40)
+    await eventually(lambda: _async(len(session.open) == 1))  # the second part was refused, the first hangs
+    two.first.die()
+    two.first.live()
+    assert await two.ends([message]) == ["delivered"]
+    assert not two.second.taken
+
+
 async def test_what_waits_for_a_dead_provider_moves_to_the_second(two: Two) -> None:
     """Several hundred wait, some are on the wire, and the provider dies: within five seconds the second has all that the
     first surely has not, nothing is lost, and nobody took anything twice."""
@@ -125,6 +155,24 @@ async def test_what_waits_for_a_dead_provider_moves_to_the_second(two: Two) -> N
     two.first.live()
     ended = await two.ends(messages)
     assert set(ended) == {"delivered"}
+
+
+async def test_one_that_had_it_before_is_better_than_one_that_is_dead(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.first.does = "refuses"
+    lane = two.app.lanes.owned[number(two.carriers_of["second"])]
+    lane.pause(60)
+    message = await two.send()
+
+    async def with_the_second() -> bool:
+        return (await two.message(message.id))[2] == number(two.carriers_of["second"])
+
+    await eventually(with_the_second)
+    two.first.does = "takes"
+    two.second.die()
+    assert await two.ends([message], 5) == ["delivered"]
+    assert two.first.taken == {(message.id, 1): 1}
 
 
 async def test_a_carrier_comes_back_when_it_is_well(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.program import Sink
 __all__ = ["database"]
 _WAITING = Statement("test_waiting", (), (), "select id from runs where kind = 6")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+ONE_STORE = pytest.mark.parametrize("database", [""])  # what the store has no part in
 ANNA, OURS = "+447700900123", "+12025550100"
 
 
@@ -104,6 +105,15 @@ class House:
             return fitting[::-1] if len(fitting) >= count else None
 
         return await eventually(look)
+
+    async def events(self, kind: str) -> list[Any]:
+        """The data of the events of a type, once there is one."""
+
+        async def look() -> Any:
+            return [each["data"] for each in (await self.get(f"/v1/events?type={kind}"))["data"]]
+
+        found: list[Any] = await eventually(look)
+        return found
 
     async def looked(self) -> None:
         """Once no text waits for its rules any more."""

@@ -1,7 +1,7 @@
 """What rules do besides forwarding, in what order, and how one action waits for another."""
 
 from tests.program import Reply, Sink
-from tests.rules.conftest import ANNA, OURS, House
+from tests.rules.conftest import ANNA, ONE_STORE, OURS, House
 
 BEN, CARL = "+447700900124", "+447700900125"
 
@@ -10,6 +10,7 @@ def by_kind(found: list[dict[str, object]]) -> dict[object, dict[str, object]]:
     return {each["kind"]: each for each in found}
 
 
+@ONE_STORE
 async def test_a_reply_says_what_its_template_makes(house: House) -> None:
     when = {"text": {"regex": "(?i)order (?P<order>[0-9]+)"}}
     await house.rule({"reply": {"text": "Hi {{ from }}, order {{ groups.order }} is on its way."}}, when=when)
@@ -31,6 +32,7 @@ async def test_a_text_is_tagged_where_it_is_shown_and_where_it_is_found(house: H
     assert [run["kind"] for run in await house.forwards(2, "delivered")] == ["tag", "tag"]
 
 
+@ONE_STORE
 async def test_a_text_goes_on_to_other_numbers(house: House) -> None:
     await house.rule({"text": {"to": [BEN, CARL], "text": "{{ from }} says {{ text }}"}})
     await house.hear("Hello")
@@ -86,6 +88,7 @@ async def test_it_ends_where_one_fails(house: House, sink: Sink, other: Sink) ->
     assert [request.path for request in sink.requests] == ["/"]
 
 
+@ONE_STORE
 async def test_stop_and_drop_end_it(house: House) -> None:
     await house.rule({"tag": "first"}, when={"keyword": ["LAST"]}, stop=True)
     await house.rule({"tag": "spam"}, {"drop": True}, when={"text": {"contains": "casino"}})
@@ -106,6 +109,7 @@ async def test_a_reply_that_is_refused_is_dead_with_its_reason_and_can_be_replay
     (dead,) = await house.forwards(1, "dead")
 
 
+@ONE_STORE
 async def test_automatic_texts_to_one_number_have_an_end(house: House) -> None:
     await house.rule({"reply": {"text": "{{ text }}"}})
     for n in range(31):

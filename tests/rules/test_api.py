@@ -3,7 +3,7 @@
 from typing import Any
 
 from columba.core import status
-from tests.rules.conftest import House
+from tests.rules.conftest import ONE_STORE, House
 
 
 async def names(house: House) -> list[str]:
@@ -52,6 +52,7 @@ async def test_every_change_is_a_version_that_can_be_had_back(house: House) -> N
     assert await names(house) == ["help"]
 
 
+@ONE_STORE
 async def test_a_rule_that_is_off_does_nothing_and_a_changed_one_says_what_it_says_now(house: House) -> None:
     made = await named(house, "old")
     place = f"/v1/rules/{made['id']}"
@@ -114,6 +115,7 @@ WRONG: list[tuple[Any, set[str]]] = [
 ]
 
 
+@ONE_STORE
 async def test_everything_that_is_wrong_with_a_rule_is_named(house: House) -> None:
     for body, fields in WRONG:
         reply = await house.api("POST", "/v1/rules", body)
@@ -122,6 +124,7 @@ async def test_everything_that_is_wrong_with_a_rule_is_named(house: House) -> No
     assert (await house.get("/v1/rules"))["data"] == []
 
 
+@ONE_STORE
 async def test_a_pattern_that_is_wrong_is_told_with_its_place(house: House) -> None:
     body = {"name": "x", "then": [{"reply": {"text": "Hi\n{{ form }}"}}]}
     (error,) = (await house.api("POST", "/v1/rules", body)).json["errors"]

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.alerts.postbox import Postbox
 from tests.api import eventually, running
-from tests.rules.conftest import LOOPBACK, Clock, House
+from tests.rules.conftest import LOOPBACK, ONE_STORE, Clock, House
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ async def test_a_server_that_has_no_time_is_asked_again_and_one_that_refuses_is_
     assert dead["error"]["code"] == "mail_refused"
 
 
+@ONE_STORE
 async def test_without_a_mail_server_it_is_dead_and_says_why(house: House) -> None:
     await house.rule(RULE)
     await house.hear("Hello")

@@ -1,5 +1,6 @@
 """Texts forwarded: what rules set in motion, its order, its failures, and trying it again."""
 
+from tests.api import eventually
 from tests.program import Reply, Sink
 from tests.rules.conftest import ANNA, House
 
@@ -53,3 +54,21 @@ async def test_what_fails_is_tried_again_and_then_dead(house: House, sink: Sink)
     assert {request.headers["idempotency-key"] for request in sink.requests} == {dead["id"]}
     (done,) = await house.forwards(1, "delivered")
     assert done["attempt_count"] == 4
+
+
+async def test_pictures_are_forwarded_as_links_that_open(house: House, sink: Sink) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    sink.reply = Reply(200, picture, {"Content-Type": "image/png"})
+    body = {"json": {"media": "{{ media }}"}}
+    destination = await house.destination(sink.url, request={"url": f"{sink.url}/in", "body": body})
+    await house.rule({"forward": {"to": [destination]}}, when={"media": True})
+    await house.hear("Look", media=(f"{sink.url}/picture.png",))
+    await house.forwards(1, "delivered")
+    (forwarded,) = [request for request in sink.requests if request.method == "POST"]
+    (link,) = forwarded.json["media"]
+    assert link.startswith("http://127.0.0.1:8080/")
+
+    async def opened() -> bool:
+        return (await house.api("GET", link.removeprefix("http://127.0.0.1:8080"), key="")).status == 200
+
+    await eventually(opened)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from tests.program import Reply, Sink
-from tests.rules.conftest import ANNA, OURS, House
+from tests.rules.conftest import ANNA, ONE_STORE, OURS, House
 
 ORDER = {"text": {"regex": "(?i)^order (?P<order>[0-9]+)"}}
 SAMPLE = {"from": ANNA, "to": OURS, "text": "Order 12"}
 
 
+@ONE_STORE
 async def test_it_says_which_rules_match_and_why_others_do_not(house: House) -> None:
     off = await house.rule({"tag": "off"}, enabled=False)
     order = await house.rule({"tag": "order"}, when=ORDER, stop=True)
@@ -27,6 +28,7 @@ async def test_it_says_which_rules_match_and_why_others_do_not(house: House) -> 
     assert (await house.get("/v1/messages"))["data"] == []
 
 
+@ONE_STORE
 async def test_it_shows_every_request_and_sends_none(house: House, sink: Sink) -> None:
     auth = {"kind": "bearer", "token": "very-secret-token"}
     destination = await house.destination(f"{sink.url}/orders", auth=auth)
@@ -62,6 +64,7 @@ async def test_what_is_shown_for_a_text_of_the_past_is_what_was_sent(house: Hous
     assert kept == shown
 
 
+@ONE_STORE
 async def test_with_send_it_is_really_sent_and_the_answer_is_shown(house: House, sink: Sink, other: Sink) -> None:
     sink.reply = Reply(500, b"no")
     other.reply = Reply(200, b'{"id": 7}', {"Content-Type": "application/json"})
@@ -80,6 +83,7 @@ async def test_with_send_it_is_really_sent_and_the_answer_is_shown(house: House,
     assert (await house.get("/v1/messages"))["data"] == []
 
 
+@ONE_STORE
 async def test_others_texts_are_not_there_to_try_with(house: House) -> None:
     message = await house.hear("Order 12")
     reply = await house.api("POST", "/v1/rules/test", {"message_id": message}, key=house.columba.live_key)

@@ -1,5 +1,6 @@
 """What messages may come from: an account's own senders, where they may send, pools of them, and their pace."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from columba.senders.pacing import Pacing
 from columba.senders.spec import DltTemplate
 from columba.store import Statement
 from tests.core.rig import Clock
-from tests.routing.house import Routed, number
+from tests.routing.house import Routed, number, routed
 from tests.routing.test_rules import message
 
 _SENT = Statement("test_sent", (), (), "select sent_at from parts")
@@ -38,8 +39,15 @@ async def comes_from(house: Routed, to: str = "+447700900123", sender: str | Non
 
 
 @pytest_asyncio.fixture
-async def one(house: Routed) -> Routed:
+async def one(small: Routed) -> Routed:
     """A house with a carrier."""
+    await small.make(name="A")
+    return small
+
+
+@pytest_asyncio.fixture
+async def both(house: Routed) -> Routed:
+    """The same on both stores."""
     await house.make(name="A")
     return house
 
@@ -54,23 +62,34 @@ async def test_without_registered_senders_anything_goes_that_the_country_allows(
         assert await comes_from(one, country, US) == US
 
 
-async def test_from_the_first_one_on_only_ones_own(one: Routed) -> None:
-    made = await register(one, US, description="Alerts", default_for=["US"])
+async def test_from_the_first_one_on_only_ones_own(both: Routed) -> None:
+    made = await register(both, US, description="Alerts", default_for=["US"])
     assert (made["sender"], made["kind"], made["enabled"], made["capabilities"]) == (US, "number", True, ["sms"])
-    assert await comes_from(one, sender=US) == US
-    code, detail = await comes_from(one, sender=US2)
+    assert await comes_from(both, sender=US) == US
+    code, detail = await comes_from(both, sender=US2)
     assert (code, detail) == ("sender_not_allowed", f"{US2} is none of your senders: register it, or leave `from` out.")
-    refused = await one.api("POST", "/v1/messages", {"to": "+447700900123", "from": US2, "text": "a"})
+    refused = await both.api("POST", "/v1/messages", {"to": "+447700900123", "from": US2, "text": "a"})
     assert (refused.status, refused.json["code"], refused.fields) == (
         422, "sender_not_allowed", [("from", "sender_not_allowed")],
     )  # fmt: skip
-    again = await one.api("POST", "/v1/senders", {"sender": "12025550100"})
+    again = await both.api("POST", "/v1/senders", {"sender": "12025550100"})
     assert (again.status, again.json["code"]) == (409, "conflict")
-    off = await one.api("PATCH", f"/v1/senders/{made['id']}", {"enabled": False})
+    off = await both.api("PATCH", f"/v1/senders/{made['id']}", {"enabled": False})
     assert (off.status, off.json["enabled"], off.json["description"]) == (200, False, "Alerts")
-    assert (await comes_from(one, sender=US))[0] == "sender_not_allowed"
-    assert (await one.api("DELETE", f"/v1/senders/{made['id']}")).status == 204
-    assert await comes_from(one, sender=US2) == US2
+    assert (await comes_from(both, sender=US))[0] == "sender_not_allowed"
+    assert (await both.api("DELETE", f"/v1/senders/{made['id']}")).status == 204
+    assert await comes_from(both, sender=US2) == US2
+
+
+async def test_an_operator_may_want_registered_senders_from_the_beginning(tmp_path: Path) -> None:
+    async with routed(tmp_path, senders="registered") as house:
+        await house.make(name="A")
+        assert (await comes_from(house, sender=US))[0] == "sender_not_allowed"
+        assert await comes_from(house) is None
+        sent = {"to": "+447700900123", "from": US, "text": "a"}
+        assert (await house.api("POST", "/v1/messages", sent, key=house.columba.test_key)).status == 202
+        await register(house, US)
+        assert await comes_from(house, sender=US) == US
 
 
 async def test_a_message_without_a_sender_comes_from_the_default(one: Routed) -> None:
@@ -92,22 +111,22 @@ async def test_where_none_may_send_it_is_refused(one: Routed) -> None:
     assert await comes_from(one, "+353851234567", GB) == GB
 
 
-async def test_countries_rules_are_data_with_their_source_and_an_account_may_set_its_own(one: Routed) -> None:
-    listed = (await one.api("GET", "/v1/senders/rules")).json["data"]
+async def test_countries_rules_are_data_with_their_source_and_an_account_may_set_its_own(both: Routed) -> None:
+    listed = (await both.api("GET", "/v1/senders/rules")).json["data"]
     by_country = {each["country"]: each for each in listed}
     assert {"US", "CA", "PR", "CN", "IN"} <= by_country.keys()
     assert all(each["source"] and each["date"] and not each["own"] for each in listed)
     own = {"names": "refused", "source": "Our carrier", "date": "2026-11-20"}
-    put = await one.api("PUT", "/v1/senders/rules/FR", own)
+    put = await both.api("PUT", "/v1/senders/rules/FR", own)
     assert put.json == {"country": "FR", **own, "own": True}
-    assert (await comes_from(one, "+33612345678", "Columba"))[0] == "sender_not_allowed"
-    allowed = await one.api("PUT", "/v1/senders/rules/US", {**own, "names": "allowed"})
+    assert (await comes_from(both, "+33612345678", "Columba"))[0] == "sender_not_allowed"
+    allowed = await both.api("PUT", "/v1/senders/rules/US", {**own, "names": "allowed"})
     assert allowed.status == 200
-    assert await comes_from(one, "+12025550123", "Columba") == "Columba"
+    assert await comes_from(both, "+12025550123", "Columba") == "Columba"
     for country in ("FR", "US"):
-        assert (await one.api("DELETE", f"/v1/senders/rules/{country}")).status == 204
-    assert await comes_from(one, "+33612345678", "Columba") == "Columba"
-    assert (await one.api("PUT", "/v1/senders/rules/XX", own)).status == 404
+        assert (await both.api("DELETE", f"/v1/senders/rules/{country}")).status == 204
+    assert await comes_from(both, "+33612345678", "Columba") == "Columba"
+    assert (await both.api("PUT", "/v1/senders/rules/XX", own)).status == 404
 
 
 async def test_names_are_registered_where_they_must_be(one: Routed) -> None:
@@ -148,30 +167,30 @@ async def test_a_sender_goes_through_the_carriers_that_it_is_set_up_at(one: Rout
     assert wrong.fields == [("carriers[0]", "invalid_value")]
 
 
-async def test_a_pool_keeps_to_a_recipient_and_is_local_and_healthy(one: Routed) -> None:
-    senders = {value: (await register(one, value))["id"] for value in (US, US2, GB, "+12125550100", "Columba")}
-    made = await one.api("POST", "/v1/pools", {"name": "all", "senders": list(senders.values())})
+async def test_a_pool_keeps_to_a_recipient_and_is_local_and_healthy(both: Routed) -> None:
+    senders = {value: (await register(both, value))["id"] for value in (US, US2, GB, "+12125550100", "Columba")}
+    made = await both.api("POST", "/v1/pools", {"name": "all", "senders": list(senders.values())})
     assert made.status == 201, made.json
     pool = made.json["id"]
-    assert await comes_from(one, "+12025550123", pool) == US  # of its own area
-    assert await comes_from(one, "+447700900123", pool) == GB  # of its own country
-    french = {await comes_from(one, f"+3361234{n:04}", pool) for n in range(60)}
+    assert await comes_from(both, "+12025550123", pool) == US  # of its own area
+    assert await comes_from(both, "+447700900123", pool) == GB  # of its own country
+    french = {await comes_from(both, f"+3361234{n:04}", pool) for n in range(60)}
     assert len(french) == 5  # all of them, in turn
-    once = [await comes_from(one, f"+3361234{n:04}", pool) for n in range(20)]
-    assert once == [await comes_from(one, f"+3361234{n:04}", pool) for n in range(20)]
-    await one.api("PATCH", f"/v1/senders/{senders[GB]}", {"enabled": False})
-    after = [await comes_from(one, f"+3361234{n:04}", pool) for n in range(20)]
+    once = [await comes_from(both, f"+3361234{n:04}", pool) for n in range(20)]
+    assert once == [await comes_from(both, f"+3361234{n:04}", pool) for n in range(20)]
+    await both.api("PATCH", f"/v1/senders/{senders[GB]}", {"enabled": False})
+    after = [await comes_from(both, f"+3361234{n:04}", pool) for n in range(20)]
     assert all(was in (now, GB) for was, now in zip(once, after, strict=True))
     assert GB not in after
-    turning = await one.api("PATCH", f"/v1/pools/{pool}", {"sticky": False, "name": "turning", "local": False})
+    turning = await both.api("PATCH", f"/v1/pools/{pool}", {"sticky": False, "name": "turning", "local": False})
     assert (turning.json["name"], turning.json["sticky"]) == ("turning", False)
-    assert len({await comes_from(one, "+33612345678", pool) for _ in range(8)}) == 4
+    assert len({await comes_from(both, "+33612345678", pool) for _ in range(8)}) == 4
     for wrong in ("pool_0000000000000", "pool_x"):
-        code, _ = await comes_from(one, sender=wrong)
+        code, _ = await comes_from(both, sender=wrong)
         assert code == ("invalid_sender" if len(wrong) > 11 else "sender_not_allowed")
-    assert (await one.api("DELETE", f"/v1/pools/{pool}")).status == 204
-    assert (await one.api("GET", f"/v1/pools/{pool}")).status == 404
-    assert len((await one.api("GET", "/v1/senders")).json["data"]) == 5
+    assert (await both.api("DELETE", f"/v1/pools/{pool}")).status == 204
+    assert (await both.api("GET", f"/v1/pools/{pool}")).status == 404
+    assert len((await both.api("GET", "/v1/senders")).json["data"]) == 5
 
 
 async def test_a_pool_leaves_out_senders_whose_carriers_are_down(one: Routed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,28 +198,28 @@ async def test_of_a_batch_what_can_be_paid_goes(house: Routed) -> None:
     assert (await spend(house))["balance"] == "0.02"
 
 
-async def test_a_repeated_key_pays_once(house: Routed) -> None:
-    await house.make(name="A")
-    await prices(house)
-    await budget(house, balance="1")
+async def test_a_repeated_key_pays_once(small: Routed) -> None:
+    await small.make(name="A")
+    await prices(small)
+    await budget(small, balance="1")
     for _ in range(2):
-        reply = await house.api(
+        reply = await small.api(
             "POST", "/v1/messages", {"to": "+447700900123", "text": "a"}, headers={"Idempotency-Key": "k"}
         )
         assert reply.status == 202
-    assert (await spend(house))["balance"] == "0.96"
+    assert (await spend(small))["balance"] == "0.96"
 
 
-async def test_without_a_price_it_is_refused_or_free_as_asked(house: Routed) -> None:
-    await house.make(name="A")
-    await prices(house)
-    await budget(house, balance="1")
+async def test_without_a_price_it_is_refused_or_free_as_asked(small: Routed) -> None:
+    await small.make(name="A")
+    await prices(small)
+    await budget(small, balance="1")
     with pytest.raises(Refusal) as refused:
-        await house.send("+4915112345678")
+        await small.send("+4915112345678")
     assert refused.value.code == "no_price"
-    await budget(house, unpriced="pass")
-    await house.send("+4915112345678")
-    assert (await spend(house))["balance"] == "1"
+    await budget(small, unpriced="pass")
+    await small.send("+4915112345678")
+    assert (await spend(small))["balance"] == "1"
 
 
 async def test_what_is_never_sent_is_given_back(house: Routed) -> None:
@@ -261,7 +261,11 @@ async def test_what_nobody_saw_end_is_given_back_too(house: Routed, monkeypatch:
     assert (await spend(house))["balance"] == "1"
 
 
-async def test_a_dearer_carrier_is_paid_for_before_a_message_goes_there(house: Routed) -> None:
+async def test_a_dearer_carrier_is_paid_for_before_a_message_goes_there(
+    house: Routed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 50)
+    monkeypatch.setattr("columba.core.sending.RETRY_MOST_MS", 500)
     a, b = [await house.make({"error_rate": rate, "latency_ms": 1}, name=name) for name, rate in (("A", 1), ("B", 0))]
     await house.api("POST", "/v1/routes", {"name": "r", "carriers": [{"carrier": a}, {"carrier": b}]})
     await prices(house, "carrier,price,currency\nA,0.04,EUR\nB,0.1,EUR\n")
@@ -276,19 +280,19 @@ async def test_a_dearer_carrier_is_paid_for_before_a_message_goes_there(house: R
     await balance(house, "0.95")
 
 
-async def test_bounds_are_taken_away(house: Routed) -> None:
-    await house.make(name="A")
-    await prices(house)
-    await budget(house, balance="0", daily_cap="1")
+async def test_bounds_are_taken_away(small: Routed) -> None:
+    await small.make(name="A")
+    await prices(small)
+    await budget(small, balance="0", daily_cap="1")
     with pytest.raises(Refusal):
-        await house.send()
-    assert (await budget(house, balance=None))["bounded"] is True
-    await house.send()
-    assert (await budget(house, daily_cap=None))["bounded"] is False
-    await house.send()
-    top_up = await house.api("POST", "/v1/spend/top-up", {"amount": "1"})
+        await small.send()
+    assert (await budget(small, balance=None))["bounded"] is True
+    await small.send()
+    assert (await budget(small, daily_cap=None))["bounded"] is False
+    await small.send()
+    top_up = await small.api("POST", "/v1/spend/top-up", {"amount": "1"})
     assert (top_up.status, top_up.json["code"]) == (409, "conflict")
-    wrong = await house.api("PATCH", "/v1/spend", {"balance": "1", "currency": "USD"})
+    wrong = await small.api("PATCH", "/v1/spend", {"balance": "1", "currency": "USD"})
     assert (wrong.status, wrong.json["code"]) == (409, "conflict")
 
 

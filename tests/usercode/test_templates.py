@@ -142,6 +142,8 @@ BOMBS = {
     "nested loops": "{% set a = [1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0] %}"
     "{% set a = a + a + a + a + a %}{% for x in a %}{% for y in a %}{% for z in a %}{{ text | hash }}"
     "{% endfor %}{% endfor %}{% endfor %}",
+    "empty loops": "{% set a = [1,2,3,4,5,6,7,8,9,0] %}{% set a = a + a + a + a + a %}{% set a = a + a + a + a + a %}"
+    "{% for x in a %}{% for y in a %}{% for z in a %}{% endfor %}{% endfor %}{% endfor %}",
     "many loops": "{% for a in media %}" * 10 + "x" + "{% endfor %}" * 10,
     "replaced by more": "{{ 'llllllllll'" + f" | replace('l', '{'l' * 3_000}')" * 2 + " }}",
     "joined": "{{ [text, text, text]" + f" | join('{'x' * 4_000}') | replace(' ', '{' ' * 12_000}')" + " }}",

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from columba.verify.verifying import SQL
+from columba.verify.found import SQL
 from tests.api import Api, Columba, eventually, running
 
 NEVER_TOLD, TOLD = "+447700900006", "+447700900123"

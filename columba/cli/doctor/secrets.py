@@ -11,6 +11,9 @@ SEALED = (
     "select secret from webhooks",
     "select previous_secret from webhooks where previous_secret is not null",
     "select secrets from carriers where secrets is not null",
+    "select secrets from destinations where secrets is not null",
+    "select token from destination_tokens",
+    "select value from vault_secrets",
 )
 
 
