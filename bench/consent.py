@@ -75,7 +75,7 @@ def probe(data: Path, rows: int = 50_000, at_once: int = 50) -> float:
     account = connection.execute("select id from accounts").get
     rng = random.Random(2)
     batches = [
-        batch([(n, n, account, 0, rng.getrandbits(63), "+12025550100", 2, 0) for n in range(at_once)])
+        batch([(n, n, account, 0, rng.getrandbits(63), "+12025550100", 2, 0, "") for n in range(at_once)])
         for _ in range(rows // at_once)
     ]
     began = time.process_time()  # not the wall's: others may have the cores

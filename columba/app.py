@@ -32,6 +32,7 @@ from columba.consent.api import endpoints as consent_endpoints
 from columba.consent.files import endpoints as consent_files_endpoints
 from columba.consent.imports import PATH as CONSENT_FILE
 from columba.consent.imports import Imports
+from columba.consent.pools import Pools
 from columba.consent.room import open_consent
 from columba.content import Content
 from columba.content.api import endpoints as content_endpoints
@@ -189,7 +190,10 @@ class App:
         self.templates = Templates(self.store, self.snapshots, clock)
         self.publisher = events.Publisher()
         self.policies = Policies(self.store, self.snapshots, clock)
-        self.consent = await open_consent(self.store, self.policies, self.vault, self.ids, clock, self.publisher)
+        pools = Pools(lambda: self.senders.all)
+        self.consent = await open_consent(
+            self.store, self.policies, self.vault, self.ids, clock, self.publisher, pools
+        )
         self.policy = Policy(networks(settings.allow_network))
         self.egress = Egress(self.policy, per_endpoint=200)
         self.web = Web(self.egress.request, settings.public_url, _here(settings.host, settings.port))
@@ -594,7 +598,8 @@ class App:
                 self.prices.currency,
             ),
             *consent_endpoints(
-                self.store, self.consent.ledger, self.policies, self.consent.policy, clock, self.keys.default_country
+                self.store, self.consent.ledger, self.policies, self.consent.policy, self.consent.pools, clock,
+                self.keys.default_country
             ),
             *verify_endpoints(self.verifying, self.policies, self.store, clock),
             *consent_files_endpoints(self.store, imports),

@@ -132,16 +132,15 @@ class Operation:
 
     def measure_routing(self, failover: Failover, second: SecondRoutes, healths: Healths) -> None:
         metrics = self._metrics
-        metrics.counter(
-            "rerouted",
-            "Messages that went on to another carrier.",
-            "why",
-            lambda: {"refused": failover.moved, "receipt": second.sent_again},
-        )
-        metrics.gauge(
-            "carrier_standing", "How a carrier does: 1 without a flaw, 0 down.", ("carrier",),
-            lambda: [((ids.show("car", an_id),), each.standing) for an_id, each in healths.all.items()],
-        )  # fmt: skip
+
+        def moved() -> Mapping[str, int]:
+            return {"refused": failover.moved, "receipt": second.sent_again}
+
+        def standings() -> Labelled:
+            return [((ids.show("car", an_id),), each.standing) for an_id, each in healths.all.items()]
+
+        metrics.counter("rerouted", "Messages that went on to another carrier.", "why", moved)
+        metrics.gauge("carrier_standing", "How carriers do: 1 without a flaw, 0 down.", ("carrier",), standings)
 
     def _each(self, read: Callable[[Lane], float]) -> Labelled:
         lanes = self._lanes.owned.values()

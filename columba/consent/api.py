@@ -14,6 +14,7 @@ from columba.consent import settings as rules
 from columba.consent.gate import DETAILS
 from columba.consent.keywords import MEANINGS, usual
 from columba.consent.ledger import Ledger, Said, deciding, proof_text, view
+from columba.consent.pools import Pools, written
 from columba.consent.settings import KINDS, Document, InForce
 from columba.consent.settings import OPT_IN as NEEDS_OPT_IN
 from columba.consent.shapes import (
@@ -31,6 +32,7 @@ from columba.consent.shapes import (
 )
 from columba.consent.shapes import Ledger as LedgerQuery
 from columba.core import ids, model, status
+from columba.core.accept import is_pool
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.http.endpoint import Call, Endpoint, endpoint
@@ -38,7 +40,6 @@ from columba.http.paging import Page, decode_cursor, page
 from columba.http.times import milliseconds
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
-from columba.numbers import sender as read_sender
 from columba.policies import Policies, Policy
 from columba.store import Row, Store
 
@@ -59,6 +60,7 @@ def endpoints(
     ledger: Ledger,
     policies: Policies,
     policy: Policy[Document, InForce],
+    pools: Pools,
     clock: Callable[[], int],
     country: Callable[[int], str | None],
 ) -> list[Endpoint]:
@@ -69,6 +71,17 @@ def endpoints(
             return normalise(raw, country(call.caller.account_id))
         except NumberError as error:
             raise invalid([FieldError(field, "invalid_number", error.detail)]) from None
+
+    def sender_of(call: Call[Any, Any], raw: str | None) -> str:
+        sender = written(raw)
+        if is_pool(sender) and not pools.exists(call.caller.account_id, call.caller.mode, sender):
+            raise invalid([FieldError("sender", "invalid_sender", "There is no such pool.")])
+        return sender
+
+    async def word_on(who: Key, number: str, sender: str, klass: int) -> Row | None:
+        """What decides over a message."""
+        standings = await ledger.standings(who.account_id, who.mode, number)
+        return deciding(standings, sender, klass, pools.of(who.account_id, who.mode, sender))
 
     async def consent_of(account_id: int, mode: int, an_id: int) -> model.Json | None:
         rows = await store.read(SQL["consent"], id=an_id, account_id=account_id, mode=mode)
@@ -88,12 +101,17 @@ def endpoints(
         at = now if asked.at is None else milliseconds(asked.at)
         if at > now:
             raise invalid([FieldError("at", "invalid_time", "Expected a time that has been.")])
-        sender = read_sender(asked.sender).value if asked.sender else ""
+        sender = sender_of(call, asked.sender)
         klass = EVERY_CLASS if asked.class_ is None else CLASSES[asked.class_]
         confirm = in_force.document.double_opt_in if asked.confirm is None else asked.confirm
         action, reply = OPT_OUT if asked.action == "opt_out" else OPT_IN, None
         if action == OPT_IN and confirm:
-            standing = deciding(await ledger.standings(who.account_id, who.mode, number), sender, status.TRANSACTIONAL)
+            standing = deciding(
+                await ledger.standings(who.account_id, who.mode, number),
+                sender,
+                status.TRANSACTIONAL,
+                pools.of(who.account_id, who.mode, sender),
+            )
             if standing is not None and standing[2] == OPT_OUT:
                 detail = "The person has opted out, and so can't be asked: they may text START."
                 raise Refusal("opted_out", detail, errors=[FieldError("number", "opted_out", detail)])
@@ -134,9 +152,14 @@ def endpoints(
         """What the ledger says to a message of this class from this sender, at this moment."""
         who, query = _caller(call), call.query
         number, klass = number_of(call, query.number), CLASSES[query.class_]
-        sender = read_sender(query.sender).value if query.sender else ""
+        sender = sender_of(call, query.sender)
         need = policy.of(who.account_id, who.mode).needs[klass]
-        word = deciding(await ledger.standings(who.account_id, who.mode, number), sender, klass)
+        word = deciding(
+            await ledger.standings(who.account_id, who.mode, number),
+            sender,
+            klass,
+            pools.of(who.account_id, who.mode, sender),
+        )
         state = None if word is None else word[2]
         code = None
         if need and state == OPT_OUT:

@@ -12,11 +12,13 @@ import structlog
 
 from columba.consent import EVERY_CLASS, IF_IN_QUESTION, IF_NEW, OPT_IN, OPT_OUT, SQL
 from columba.consent.ledger import STEPS, Entry, Ledger, Said
+from columba.consent.pools import Pools
 from columba.consent.replies import AGAIN_MS, Replies, Reply
 from columba.consent.settings import Document, InForce
 from columba.core import events, model
 from columba.core.ids import Ids
 from columba.core.inbound import RECORDED, Heard
+from columba.core.model import Message
 from columba.policies import Policy
 from columba.store import Results, Step, Store, StoreUnavailable
 
@@ -35,6 +37,7 @@ class Follower:
         policy: Policy[Document, InForce],
         ledger: Ledger,
         replies: Replies,
+        pools: Pools,
         new_id: Ids,
         clock: Callable[[], int],
         spawn: Spawn,
@@ -42,6 +45,7 @@ class Follower:
         self._policy = policy
         self._ledger = ledger
         self._replies = replies
+        self._pools = pools
         self._ids = new_id
         self._clock = clock
         self._spawn = spawn
@@ -91,11 +95,18 @@ class Follower:
         said = Said(
             message.account_id, message.mode, message.sender, OPT_OUT if meaning == "stop" else OPT_IN,
             "carrier" if told else "keyword", message.updated_at,
-            sender=message.to if in_force.document.stop_scope == "sender" else "", klass=EVERY_CLASS, words=message.text,
+            sender=self._scope(message, in_force.document), klass=EVERY_CLASS, words=message.text,
             language=language, message_id=message.id, only_if=IF_IN_QUESTION if meaning == "weak" else 0,
             reply=(message.to, heard.keyword, text) if text else None,
         )  # fmt: skip
         return self._ledger.entry(said, message.id)
+
+    def _scope(self, message: Message, document: Document) -> str:
+        """What a stop or a start to one of the account's numbers is about."""
+        if document.stop_scope == "account":
+            return ""
+        pools = self._pools.of(message.account_id, message.mode, message.to) if document.stop_scope == "pool" else ()
+        return pools[0] if pools else message.to
 
     def published(self, results: Results, at: int, recorded: Sequence[Heard]) -> None:
         mine = [each.noticed[MINE] for each in recorded if MINE in each.noticed]

@@ -28,7 +28,9 @@ class ConsentGate:
     refuses: Statement = SQL["refused"]
     keeps: Statement | None = None
 
-    def __init__(self, policy: Policy[Document, InForce], hashes: Hashes, pools: Pools, spares: Callable[[Message], bool]) -> None:
+    def __init__(
+        self, policy: Policy[Document, InForce], hashes: Hashes, pools: Pools, spares: Callable[[Message], bool]
+    ) -> None:
         self._policy = policy
         self._hashes = hashes
         self._pools = pools

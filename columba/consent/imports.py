@@ -29,6 +29,7 @@ from columba.consent import (
     SQL,
 )
 from columba.consent.ledger import Ledger, Said, proof_text
+from columba.consent.pools import written
 from columba.consent.settings import Document, InForce
 from columba.consent.shapes import CLASSES, NewImport
 from columba.core import ids, model
@@ -39,7 +40,6 @@ from columba.http.times import milliseconds, parse_time
 from columba.http.wire import TYPE_JSON, Disconnected, client_address, encode, send_answer
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
-from columba.numbers import sender as read_sender
 from columba.policies import Policy
 from columba.store import Row, Step, Store, StoreUnavailable, plan
 
@@ -323,7 +323,7 @@ class Run:
             raise Refused("invalid_value", f"class: expected one of {', '.join(CLASSES)}.")
         sender = row.get("sender") or asked.sender or ""
         try:
-            sender = read_sender(sender).value if sender else ""
+            sender = written(sender)
         except NumberError as error:
             raise Refused("invalid_sender", error.detail) from None
         at, dated = usual.at, asked.at is not None

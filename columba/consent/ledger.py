@@ -193,10 +193,10 @@ class Ledger:
         return await self._store.read(SQL["standings_of"], account_id=account_id, mode=mode, hash=self.hashes(number))
 
 
-def deciding(standings: Sequence[Row], sender: str, klass: int) -> Row | None:
+def deciding(standings: Sequence[Row], sender: str, klass: int, pools: Sequence[str] = ()) -> Row | None:
     """The word that decides over a message: the newest that covers it."""
     for row in standings:
-        if row[0] in ("", sender) and row[1] in (EVERY_CLASS, klass):
+        if row[0] in ("", sender, *pools) and row[1] in (EVERY_CLASS, klass):
             return row
     return None
 

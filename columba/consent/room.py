@@ -10,6 +10,7 @@ from columba.consent.follower import Carriers, Follower
 from columba.consent.gate import ConsentGate
 from columba.consent.hashes import Hashes, open_hashes
 from columba.consent.ledger import Ledger
+from columba.consent.pools import Pools
 from columba.consent.replies import Replies
 from columba.consent.settings import Document, InForce
 from columba.consent.stopping import Stopping
@@ -33,16 +34,18 @@ class Consent:
         new_id: Ids,
         clock: Callable[[], int],
         publisher: events.Publisher,
+        pools: Pools,
     ) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self.pools = pools
         self.policy: Policy[Document, InForce] = policies.room(
             Policy(settings.ROOM, Document, settings.in_force, Document())
         )
         self.replies = Replies(store, clock)
-        self.stopping = Stopping(store, new_id, clock, publisher)
+        self.stopping = Stopping(store, new_id, clock, publisher, pools)
         self.ledger = Ledger(store, new_id, clock, hashes, publisher, self.stopping, self.replies, self._spawn)
-        self.gate = ConsentGate(self.policy, hashes, self.replies.spares)
-        self.follower = Follower(self.policy, self.ledger, self.replies, new_id, clock, self._spawn)
+        self.gate = ConsentGate(self.policy, hashes, pools, self.replies.spares)
+        self.follower = Follower(self.policy, self.ledger, self.replies, pools, new_id, clock, self._spawn)
         publisher.on_failures.append(Carriers(store, self.ledger, self._spawn).failed)
 
     def _spawn(self, work: Awaitable[None]) -> None:
@@ -70,8 +73,9 @@ async def open_consent(
     new_id: Ids,
     clock: Callable[[], int],
     publisher: events.Publisher,
+    pools: Pools,
 ) -> Consent:
     """Ready to be joined to the main path: opt-outs that are still being carried out are known."""
-    consent = Consent(store, policies, await open_hashes(store, vault, SQL), new_id, clock, publisher)
+    consent = Consent(store, policies, await open_hashes(store, vault, SQL), new_id, clock, publisher, pools)
     await consent.stopping.load()
     return consent

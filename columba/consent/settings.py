@@ -57,7 +57,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     marketing: Literal["opt_in", "unless_opted_out"] | None = None
     transactional: Need | None = None
     otp: Need | None = None
-    stop_scope: Literal["account", "sender"] = "account"
+    stop_scope: Literal["account", "sender", "pool"] = "account"
     double_opt_in: bool = False
     brand: str = ""
     support: str = ""

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from columba.consent.pools import written
 from columba.consent.settings import Language, Need, Replies, Words, problems
 from columba.core import status
 from columba.errors import FieldError
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
-from columba.numbers import NumberError, sender
+from columba.numbers import NumberError
 
 Class = Literal["otp", "transactional", "marketing"]
 CLASSES = {name: number for number, name in enumerate(status.CLASSES)}
@@ -29,7 +30,7 @@ Proof = Annotated[
 def sender_problems(name: str | None, where: str = "sender") -> Iterable[FieldError]:
     if name:
         try:
-            sender(name)
+            written(name)
         except NumberError as error:
             yield FieldError(where, "invalid_sender", error.detail)
 
@@ -38,7 +39,7 @@ class NewConsent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a person said about being texted.
 
     class: the class it is about; every class without it
-    sender: your number, short code or name it is about; all of them without it
+    sender: your number, short code, name or pool (`pool_...`) it is about; all of them without it
     purpose: what it is for, in your words
     at: when the person said so; now, if left out
     words: what they said, or what they agreed to
@@ -157,7 +158,7 @@ class SettingsChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What is to be different; what is left out stays, and null is what usually holds.
 
     marketing, transactional, otp: what a class needs
-    stop_scope: whether a stop is to all that the account sends, or to the sender that it was sent to
+    stop_scope: whether a stop is to all that the account sends, to the sender that it was sent to, or to its pool
     double_opt_in: whether opt-ins by the API and in files have to be confirmed by the person
     brand: how the account is called in answers
     support: what the answer to HELP says of getting help
@@ -171,7 +172,7 @@ class SettingsChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     marketing: Literal["opt_in", "unless_opted_out"] | None | UnsetType = UNSET
     transactional: Need | None | UnsetType = UNSET
     otp: Need | None | UnsetType = UNSET
-    stop_scope: Literal["account", "sender"] | None | UnsetType = UNSET
+    stop_scope: Literal["account", "sender", "pool"] | None | UnsetType = UNSET
     double_opt_in: bool | None | UnsetType = UNSET
     brand: Annotated[str, Meta(max_length=60)] | None | UnsetType = UNSET
     support: Annotated[str, Meta(max_length=200)] | None | UnsetType = UNSET
@@ -209,7 +210,7 @@ class Settings(msgspec.Struct, kw_only=True):
     marketing: Literal["opt_in", "unless_opted_out"]
     transactional: Need
     otp: Need
-    stop_scope: Literal["account", "sender"]
+    stop_scope: Literal["account", "sender", "pool"]
     double_opt_in: bool
     brand: str
     support: str

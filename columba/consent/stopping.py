@@ -8,7 +8,7 @@ as it went. The row goes when nothing is left, so that a restart in between forg
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -21,11 +21,12 @@ from columba.core.ids import Ids
 from columba.core.lanes import Lanes
 from columba.core.model import Message
 from columba.core.sending import Sending
-from columba.store import Step, Store, StoreUnavailable, plan
+from columba.store import Row, Step, Store, StoreUnavailable, plan
 
 BELL: Final = "consent"
 KEPT_MS: Final = 10_000  # at least: a message may be accepted at the same moment in another process
 UNSURE_MS: Final = 10_000  # how long a commit is waited for
+MOST: Final = 1_000  # messages a step, as in consent.sql
 OPTED_OUT: Final = Outcome("failed", None, "opted_out")
 WAIT: Final = Outcome("unsent", wait_ms=250)
 
@@ -144,7 +145,7 @@ class Stopping:
         self._stops = stops
 
     async def step(self) -> int:
-        """Load, end what there is to end, and forget what is done; how many messages were ended."""
+        """Load, end what there is to end, and forget what is done; how many opt-outs there was something to end for."""
         async with self._turn:
             if not self._stops and not await self._store.read(SQL["stopping_any"]):
                 return 0
@@ -154,7 +155,6 @@ class Stopping:
     async def _carry_out(self) -> int:
         rows = await self._store.read(SQL["stopped_messages"])
         left = await self._end(rows) if rows else set()
-        before = len(rows)
         now = self._clock()
         over = [
             stop.consent_id
@@ -162,7 +162,7 @@ class Stopping:
             for stop in of_one
             if stop.consent_id not in left and stop.since < now - KEPT_MS
         ]
-        if over and before < MOST:
+        if over and len(rows) < MOST:
             await self._store.commit(plan(Step(SQL["end_stopping"], [(an_id,) for an_id in over])))
             gone = set(over)
             self._stops = {
@@ -173,21 +173,35 @@ class Stopping:
         return len(left)
 
     async def _end(self, rows: Sequence[Row]) -> set[int]:
+        """End what the opt-outs cover of these; the opt-outs that covered something."""
+        stops = {stop.consent_id: stop for of_one in self._stops.values() for stop in of_one}
+        busy: set[int] = set()
         found: dict[int, Message] = {}
-        wanted = [(row[1],) for row in rows]
+        wanted = [(an_id,) for an_id in {row[1] for row in rows}]
         for row in await self._store.read(events.SQL["messages_by_id"], wanted):
             message = model.message_of(row)
             message.callback = row[20]
             found[message.id] = message
-        scheduled = [message for message in found.values() if message.status == status.SCHEDULED]
-        ended = await self._fail(scheduled) if scheduled else 0
-        for message in found.values():
-            lane = None if self.lanes is None else self.lanes.owned.get(message.lane)
-            if message.status == status.QUEUED and lane is not None and self.sending is not None:
-                ended += await self.sending.finish(lane, message, status.FAILED, "opted_out")
-        return ended
+        covered: dict[int, Message] = {}
+        for consent_id, an_id, *_ in rows:
+            each, stop = found.get(an_id), stops.get(consent_id)
+            if each is not None and stop is not None and stop.covers(each, self._pools):
+                covered[an_id] = each
+                busy.add(consent_id)
+        scheduled = [message for message in covered.values() if message.status == status.SCHEDULED]
+        if scheduled:
+            await self._fail(scheduled)
+        by_lane: dict[int, list[Message]] = {}
+        for message in covered.values():
+            if message.status == status.QUEUED:
+                by_lane.setdefault(message.lane, []).append(message)
+        for lane_id, queued in by_lane.items():
+            lane = None if self.lanes is None else self.lanes.owned.get(lane_id)
+            if lane is not None and self.sending is not None:
+                await self.sending.finish_all(lane, queued, status.FAILED, "opted_out")
+        return busy
 
-    async def _fail(self, messages: Iterable[Message]) -> int:
+    async def _fail(self, messages: Iterable[Message]) -> None:
         now = self._clock()
         rows, made, happened = [], [], {}
         for message in messages:
@@ -201,4 +215,3 @@ class Stopping:
         ended = sum(row[0] in mine for row in results[0])
         self._publisher.count(status.FAILED, ended)
         self._publisher.published(results[2], happened)
-        return ended

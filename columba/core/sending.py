@@ -662,6 +662,10 @@ class Sending:
         """End a message of a lane of ours that has not left (canceled, expired). False when it has, or may have."""
         return bool(await self._finish(lane, [message], to, error))
 
+    async def finish_all(self, lane: Lane, messages: Sequence[Message], to: int, error: str | None) -> list[Message]:
+        """The same for many; which of them ended."""
+        return await self._finish(lane, messages, to, error)
+
     async def _finish(self, lane: Lane, messages: Sequence[Message], to: int, error: str | None) -> list[Message]:
         """Which of them ended."""
         now = self._clock()

@@ -110,7 +110,7 @@ class Forwards:
         """The bell rang: another process canceled something of a text."""
         kind, _, an_id = topic.partition(":")
         if kind == "runs" and an_id.isdecimal():
-            self.forwarding.forget(int(an_id))
+            self.forwarding.reread(int(an_id))
 
     @staticmethod
     def steps_without(message_ids: Iterable[int]) -> tuple[Step, Step]:

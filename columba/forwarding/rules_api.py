@@ -218,7 +218,7 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/rules/test", body=RulesTrial, answer=RulesTried, scope="rules:write", tag=TAG,
-        summary="Try the rules out", refusals=("invalid_code",),
+        summary="Try the rules out", refusals=("invalid_code", "not_found"),
         example={"message": {"from": "+447700900123", "to": "+12025550100", "text": "Order 12"}},
     )  # fmt: skip
     async def test_rules(call: Call[RulesTrial, None]) -> RulesTried:

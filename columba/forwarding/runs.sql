@@ -62,7 +62,7 @@ join messages m on m.id = u.message_id join bodies b on b.message_id = m.id
 -- rows: lane int, message_id int, rule_id int
 -- gives: id
 select u.id from {rows} r join runs u on u.message_id = r.message_id and u.rule_id = r.rule_id and u.status = 3
-{lock u}
+order by u.id {lock u}
 
 -- name: settle_runs
 -- rows: lane int, message_id int, id int, status int, attempts int, due_at int, at int, answer_status int, latency_ms int

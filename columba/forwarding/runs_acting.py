@@ -182,10 +182,8 @@ class Acting:
         if results is None or not lane.is_ours(results[0]):
             return
         lane.settled(job for job, _ in looked)
-        there = {row[0] for row in results[1]}
-        for job, planned in looked:
-            if job.message.id in there:
-                self._following.offer(planned.jobs)
+        there = {row[0] for row in results[2]}
+        self._following.offer([run for _, planned in looked for run in planned.jobs if run.id in there])
         self._publisher.published(results[2 + EVENTS + 1], anew.events(happened))
 
     # Replies, texts, e-mails

@@ -216,7 +216,7 @@ def endpoints(
         if not any(found[0] == an_id for found in results[0]):
             raise Refusal("conflict", f"It is {STATUSES[row[8]]}: there is nothing to cancel.")
         store.ring(f"runs:{message_id}")
-        forwarding.forget(message_id)
+        forwarding.reread(message_id)
         for released in {found[1] for found in results[2]}:
             forwarding.poke(released)
         return await detail(await find(call))

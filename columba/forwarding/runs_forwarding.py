@@ -44,6 +44,7 @@ MOST_RETRY_AFTER_S = 86_400
 SLOW_S = 60.0  # at least, after a timeout or 429
 OUR_FAULT_S = 1.0
 ELSEWHERE_S, MOST_ELSEWHERE = 0.5, 500
+LONGEST_S = 120.0  # that an attempt may take
 STALE_S = 5.0  # after which a job in memory is read again
 
 log = structlog.get_logger()
@@ -120,12 +121,19 @@ class Forwarding:
         self._loop = asyncio.get_running_loop()
         self._lines: dict[int, Line] = {}
         self._redacted: set[int] = set()
+        self._changed_texts: set[int] = set()
         self._specs: tuple[Mapping[int, Destination], Mapping[int, Spec]] = ({}, {})
 
     def forget(self, message_id: int) -> None:
-        """A text was redacted: what waits in memory of it is read again. What has waited for long is so anyway."""
+        """A text was redacted: nothing is kept of what is out, and what waits in memory of it is read again."""
         self._redacted.add(message_id)
-        self._loop.call_later(2 * STALE_S, self._redacted.discard, message_id)
+        self._loop.call_later(LONGEST_S, self._redacted.discard, message_id)
+        self.reread(message_id)
+
+    def reread(self, message_id: int) -> None:
+        """What waits in memory of a text is read again before it goes. What has waited for long is so anyway."""
+        self._changed_texts.add(message_id)
+        self._loop.call_later(2 * STALE_S, self._changed_texts.discard, message_id)
 
     def poke(self, lane_id: int) -> None:
         """Something in the store is due: look, whoever owns the lane."""
@@ -186,8 +194,8 @@ class Forwarding:
             self._forget(lane, jobs)
             return
         stale = self._loop.time() - STALE_S
-        if self._redacted or jobs[0].read_at < stale:
-            old = [job for job in jobs if job.read_at < stale or job.message.id in self._redacted]
+        if self._changed_texts or jobs[0].read_at < stale:
+            old = [job for job in jobs if job.read_at < stale or job.message.id in self._changed_texts]
             if old and self.lanes_of is not None:
                 self._spawn(self._renew(lane, old))
                 there = {job.id for job in old}
@@ -239,6 +247,8 @@ class Forwarding:
         del line.posting[job.id]
         if lane.gone:
             return
+        if job.message.id in self._redacted:  # while it was out: nothing is kept of what it said
+            outcome = outcome._replace(request=None, answer=None, exchanges=(), saved=None)
         if outcome.counts and not outcome.refused and circuit is line.circuit:
             ok = outcome.error is None
             if probing:

@@ -160,7 +160,7 @@ def endpoints(templates: Templates, store: Store, new_id: Ids, price: Price | No
                 if (value := getattr(asked, name)) is not UNSET
             }
             if asked.params is not UNSET:
-                changes["params"] = shapes.read_params(asked.params)
+                changes |= {"params": shapes.read_params(asked.params), "inferred": False}
             if asked.from_ is not UNSET:
                 changes["from_"] = None if asked.from_ is None else sender(asked.from_).value
             if "versions" in changes and "default_language" not in changes:

@@ -112,8 +112,9 @@ def complete(content: Content) -> Content:
     if problems:
         raise invalid(problems)
     names = wanted_names(content)
-    params = content.params
-    if not params:
+    params = {} if content.inferred else content.params
+    inferred = not params
+    if inferred:
         params = {name: Param() for name in names}
     for name, places in names.items():
         if name not in params:
@@ -125,7 +126,9 @@ def complete(content: Content) -> Content:
     default = tag(content.default_language or versions[0].language)
     if default not in {each.language for each in versions}:
         raise invalid([FieldError("default_language", "invalid_value", "Expected a language that has a version.")])
-    return msgspec.structs.replace(content, versions=versions, params=params, default_language=default)
+    return msgspec.structs.replace(
+        content, versions=versions, params=params, default_language=default, inferred=inferred
+    )
 
 
 def fill(found: Ready, params: Mapping[str, Any] | None, language: str | None) -> Made:

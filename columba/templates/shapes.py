@@ -44,13 +44,14 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a revision says: what is kept of it."""
+    """What a revision says: what is kept of it. `inferred`: the parameters were read from the texts."""
 
     versions: list[Version]
     params: dict[str, Param] = {}
     class_: Class | None = field(name="class", default=None)
     from_: str | None = field(name="from", default=None)
     default_language: str = ""
+    inferred: bool = False
 
     @property
     def klass(self) -> int | None:

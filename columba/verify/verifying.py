@@ -314,16 +314,21 @@ class Verifying:
 
     # Checking
 
-    async def check(self, who: Who, found: Found | None, code: str, to: str | None = None) -> tuple[int, bool]:
-        """The status after it, and whether the code was right. Nobody (`found` is None) takes as long as anybody; with
-        `to` the number's checks are limited whether or not it has a code."""
+    def nobody(self, who: Who, to: str) -> Found:
+        """What stands for the verification of a number that has none, so that it takes as long to check."""
+        counted = [f"to:{to}", *(f"pre:{to[:-digits]}" for digits, _ in guard.BEGINNINGS), "cty:"]
+        return Found(NOBODY, *who, to, PENDING, "", Asked(6, "digits"), counted, 0, 5, 1, 5, NOBODY, 0, 0, 0, 0)
+
+    async def check(self, who: Who, found: Found, code: str, to: str | None = None) -> tuple[int, bool]:
+        """The status after it, and whether the code was right. With `to` the number's checks are limited, whether or not
+        it has a code."""
         now = self._clock()
         ref = self._ids()
-        an_id = NOBODY if found is None else found.id
-        hashed = self._codes.entered(an_id, code, "" if found is None else found.hash)
+        an_id = found.id
+        hashed = self._codes.entered(an_id, code, found.hash)
         event_id = self._ids()
-        data = None if found is None else _encode(view(found._replace(status=APPROVED, updated_at=now), now)).decode()
-        counted = [] if found is None else [(ref, *who, key, found.sends) for key in found.counted]
+        data = _encode(view(found._replace(status=APPROVED, updated_at=now), now)).decode()
+        counted = [(ref, *who, key, found.sends) for key in found.counted]
         judged = [] if to is None else [(ref, *who, f"chk:{to}", now, guard.TEN_MINUTES, CHECKS_BY_NUMBER, 0)]
         attempt = [(ref, an_id, hashed, now)]
         results = await self._store.commit(
@@ -350,13 +355,12 @@ class Verifying:
         if over:
             raise Refusal("too_many_attempts", retry_after=max(1, (over[0][3] - now) // 1000))
         if any(row[0] == ref for row in results[5]):
-            if found is not None:
-                event = Event(event_id, *who, VERIFICATION_APPROVED, an_id, now, msgspec.json.decode(data or "null"))
-                self._publisher.published(results[10], {event_id: event})
+            event = Event(event_id, *who, VERIFICATION_APPROVED, an_id, now, msgspec.json.decode(data))
+            self._publisher.published(results[10], {event_id: event})
             return APPROVED, True
         if any(row[1] == an_id for row in results[5]):
             return APPROVED, False
-        return PENDING if found is None else found.status, False
+        return found.status, False
 
     # Ending
 

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from columba.consent.ledger import Said
+from columba.consent.pools import Pools
 from columba.consent.room import Consent, open_consent
 from columba.content import Content
 from columba.content.holding import Holding
@@ -24,6 +25,7 @@ from columba.core.snapshots import Snapshots
 from columba.errors import Refusal
 from columba.policies import Policies
 from columba.quiet import QuietHours
+from columba.senders.room import Sender
 from columba.store import open_store
 from columba.vault import Vault
 from tests.core.rig import MOMENTS, NORTH, QUICK, Clock, Door, Network, Rig
@@ -41,13 +43,17 @@ class House(Rig):
     content: Content
     holding: Holding
     policies: Policies
+    pool_members: dict[int, Sender]
 
     async def start(self, pace: Pace = QUICK, random: Callable[[], float] = lambda: 0.5, **_: Any) -> None:  # type: ignore[override]
         store, clock = self.store, self.clock
         self.ids = Ids(await join(store, self.token), clock)
         self.snapshots = Snapshots(store)
+        self.pool_members = {}
         self.policies = Policies(store, self.snapshots, clock)
-        self.consent = await open_consent(store, self.policies, Vault(KEY), self.ids, clock, self.publisher)
+        self.consent = await open_consent(
+            store, self.policies, Vault(KEY), self.ids, clock, self.publisher, Pools(lambda: self.pool_members)
+        )
         spares = self.consent.replies.spares
         self.quiet = QuietHours(self.policies, clock, spares)
         self.content = Content(store, self.policies, clock, spares)

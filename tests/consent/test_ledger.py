@@ -8,11 +8,13 @@ from columba.consent import EVERY_CLASS, IF_NEW, IF_NEWER, IF_NOT_OUT, OPT_IN, O
 from columba.consent.api import suppression
 from columba.consent.ledger import Said
 from columba.consent.settings import Document
-from columba.core import status
+from columba.core import ids, status
 from columba.core.accept import Submission
 from columba.core.contract import Inbound
 from columba.core.model import Message
 from columba.privacy.people import SQL as PRIVACY
+from columba.senders.room import POOL, Sender
+from columba.senders.spec import Spec
 from columba.store import Step, plan
 from tests.consent.house import OURS, SOMEBODY, House
 from tests.core.rig import until
@@ -282,3 +284,36 @@ async def test_a_carrier_that_keeps_opt_outs_has_answered_itself(house: House) -
     await house.past(OTHER)
     assert not house.network.to(SOMEBODY)
     assert await house.code() == "opted_out"
+
+
+def pool_of(*values: str) -> dict[int, Sender]:
+    senders = {
+        n: Sender(n, 1, status.LIVE, "number", value, True, Spec(), 1, 0, 0) for n, value in enumerate(values, 1)
+    }
+    return {**senders, 99: Sender(99, 1, status.LIVE, POOL, "the shop", True, Spec(members=tuple(senders)), 1, 0, 0)}
+
+
+async def test_a_word_on_a_pool_is_one_on_each_of_its_senders(house: House) -> None:
+    house.pool_members = pool_of(OURS, "+12025550101")
+    pool = ids.show("pool", 99)
+    house.pause()
+    waiting, other = await house.say(sender="+12025550101"), await house.say(sender="+12025550109")
+    await house.told(OPT_OUT, sender=pool)
+    assert await house.code(sender=OURS) == "opted_out"
+    assert await house.code(sender="+12025550109") is None
+    await house.reaches(waiting, "failed")
+    house.pause(False)
+    await house.reaches(other, "sent")
+    house.pool_members = pool_of(OURS)  # the other has left it
+    assert await house.code(sender="+12025550101") is None
+
+
+async def test_a_stop_may_be_to_a_pool(house: House) -> None:
+    house.pool_members = pool_of(OURS, "+12025550101")
+    await house.policies.set(house.consent.policy, 1, status.LIVE, Document(stop_scope="pool"))
+    await house.hears("stop")
+    assert await house.code(sender="+12025550101") == "opted_out"
+    assert await house.code(sender="+12025550109") is None
+    house.clock.forward(1)
+    await house.hears("start")
+    assert await house.code(sender="+12025550101") is None

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from columba.consent import OPT_IN, OPT_OUT, SQL
-from columba.consent.stopping import KEPT_MS
+from columba.consent.stopping import KEPT_MS, Stop
 from columba.core import status
 from columba.core.accept import Submission
 from columba.core.contract import Carrier
@@ -188,3 +188,15 @@ async def test_many_stops_at_once(house: House) -> None:
     house.pause(False)
     await until(lambda: len(set(numbers[1::2]) & {each.part.to for each in house.network.sent}) == 30)
     assert not [each.part for each in house.network.sent if each.part.text == "hello" and each.part.to in numbers[::2]]
+
+
+async def test_a_code_that_was_marked_is_looked_at_again(house: House) -> None:
+    """The stop is stored while the mark of a one-time code is on its way to the store."""
+    stop = Stop(1, 1, status.LIVE, SOMEBODY, "", -1, (1 << 62), 0, house.clock())
+    house.pause()
+    code = await house.say(klass=status.OTP)
+    house.store.before_commit = lambda: house.consent.stopping._stops.update({(1, status.LIVE, SOMEBODY): (stop,)})
+    house.pause(False)
+    await house.reaches(code, "failed")
+    assert (await house.message(code)).error == "opted_out"
+    assert house.network.to(SOMEBODY) == []

@@ -172,6 +172,18 @@ async def test_a_redacted_text_leaves_nothing_behind(house: House, sink: Sink) -
     assert b"4711" not in last.body
 
 
+async def test_a_text_that_is_redacted_while_it_is_out_leaves_nothing_behind_either(house: House, sink: Sink) -> None:
+    sink.reply = Reply(200, b"Thank you for 4711", delay=0.3)
+    destination = await house.destination(sink.url)
+    await house.rule({"forward": {"to": [destination]}})
+    message = await house.hear("Order 4711")
+    await house.arrived(sink, 1)
+    await house.post(f"/v1/messages/{message}/redact", status=200)
+    (run,) = await house.forwards(1, "delivered")
+    shown = await house.get(f"/v1/forwards/{run['id']}")
+    assert (shown["attempts"][0]["request"], shown["attempts"][0]["answer"]) == (None, None)
+
+
 async def test_values_of_the_answer_are_kept_with_the_message_and_can_be_a_reply(house: House, sink: Sink) -> None:
     sink.reply = Reply(201, b'{"ticket": {"id": 42}}', {"Content-Type": "application/json"})
     destination = await house.destination(

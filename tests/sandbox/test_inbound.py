@@ -29,7 +29,7 @@ async def test_a_person_texts_in(api: Api, columba: Columba) -> None:
     (link,) = shown["media"]  # to our own copy
     assert link.startswith(columba.app.media.links.base + "/media/med_")
     events = await columba.app.store.read(SQL["timeline"], id=ids.read("msg", shown["id"]))
-    assert [status.NAMES[kind] for _, kind, _ in events] == ["received"]
+    assert [status.NAMES[row[1]] for row in events] == ["received"]
 
 
 async def test_an_emoji_alone_and_media_alone(api: Api) -> None:

@@ -214,6 +214,19 @@ async def test_what_a_text_comes_to(small: Columba) -> None:
         assert await text(small.whole, template=f"t{n}", params=values) == said, template
 
 
+async def test_parameters_that_nobody_declared_follow_the_text(small: Columba) -> None:
+    await make(small.whole, versions=[{"language": "en", "text": "Hi {{ name }}"}], params={})
+    change = {"versions": [{"language": "en", "text": "Hi {{ first }} {{ last }}"}]}
+    changed = (await small.whole("PATCH", "/v1/templates/order_shipped", change)).json
+    assert list(changed["params"]) == ["first", "last"]
+    declared = {"params": {"first": "string", "last": {"default": ""}}}
+    assert (await small.whole("PATCH", "/v1/templates/order_shipped", declared)).status == 200
+    reply = await small.whole(
+        "PATCH", "/v1/templates/order_shipped", {"versions": [{"language": "en", "text": "{{ x }}"}]}
+    )
+    assert reply.fields == [("versions[0].text", "invalid_value")]
+
+
 async def test_a_text_that_never_ends_is_refused(small: Columba) -> None:
     bomb = "{% for a in l %}{% for b in l %}{% for c in l %}{{ a * 9 }}{% endfor %}{% endfor %}{% endfor %}"
     params: Any = {"l": {"type": "list", "max_length": 50}}

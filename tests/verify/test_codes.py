@@ -36,6 +36,17 @@ async def test_of_100_at_once_one_succeeds(columba: Columba) -> None:
     assert len(await events_of(columba, "approved")) == 1
 
 
+async def test_of_100_in_one_transaction_one_succeeds(columba: Columba) -> None:
+    api, verifying, who = columba.whole, columba.app.verifying, (columba.account_id, 0)
+    begun = await start(api)
+    code = await code_of(api, begun)
+    found = await verifying.find(who, ids.read("ver", begun["id"]) or 0)
+    assert found is not None
+    tries = await asyncio.gather(*(verifying.check(who, found, code) for _ in range(100)))
+    assert [valid for _, valid in tries].count(True) == 1
+    assert len(await events_of(columba, "approved")) == 1
+
+
 async def test_of_100_at_once_in_two_processes_one_succeeds(tmp_path: Path, postgres_url: str) -> None:
     key = {"secret_key": "ab" * 32}
     async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
@@ -65,8 +76,9 @@ async def test_a_right_one_that_comes_with_too_many_wrong_ones_is_not_taken(colu
     api = columba.whole
     begun = await start(api)
     code = await code_of(api, begun)
-    found = await columba.app.verifying.find((columba.account_id, 0), ids.read("ver", begun["id"]) or 0)
     who = (columba.account_id, 0)
+    found = await columba.app.verifying.find(who, ids.read("ver", begun["id"]) or 0)
+    assert found is not None
     entered = [wrong(code)] * 5 + [code] * 3
     tries = await asyncio.gather(*(columba.app.verifying.check(who, found, each) for each in entered))
     assert not any(valid for _, valid in tries)
