@@ -51,7 +51,7 @@ USE: dict[str, Place] = {
     "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
     "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
     "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
-    "advice": Place("columba.cli.content:advice", "Ask what carriers' filters may think of a text."),
+    "advice": Place("columba.cli.content:advice", "Ask what carriers' filters may think of a text; see what is filtered."),
     "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
     "destinations": Place("columba.cli.destinations:destinations", "Set up and try out where texts are forwarded to."),
     "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),

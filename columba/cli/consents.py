@@ -30,7 +30,7 @@ LOOK_S = 1.0
 
 @click.group(cls=Listing)
 def consents() -> None:
-    """Record, read, import and export what people said about being texted.
+    """Record, read, import and export who allowed what.
 
     Without a command the ledger is listed.
     """

@@ -19,7 +19,7 @@ SETTINGS = "/v1/content-settings"
 
 @click.group(cls=Listing)
 def advice() -> None:
-    """Ask what carriers' filters may think of a text; say what becomes of bad ones; see what is filtered.
+    """Ask what carriers' filters may think of a text; see what is filtered.
 
     Without a command: what was filtered.
     """

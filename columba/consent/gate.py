@@ -3,11 +3,10 @@
 One probe by primary key a message, where its class needs one. Its refusals say how to get on.
 """
 
-from collections.abc import Callable
-
 from columba.consent import SQL
 from columba.consent.hashes import Hashes
 from columba.consent.pools import Pools
+from columba.consent.replies import Replies
 from columba.consent.settings import OPT_IN, Document, InForce
 from columba.core import status
 from columba.core.model import Message
@@ -28,22 +27,20 @@ class ConsentGate:
     refuses: Statement = SQL["refused"]
     keeps: Statement | None = None
 
-    def __init__(
-        self, policy: Policy[Document, InForce], hashes: Hashes, pools: Pools, spares: Callable[[Message], bool]
-    ) -> None:
+    def __init__(self, policy: Policy[Document, InForce], hashes: Hashes, pools: Pools, replies: Replies) -> None:
         self._policy = policy
         self._hashes = hashes
         self._pools = pools
-        self._spares = spares
+        self._replies = replies
 
     def row(self, ref: int, message: Message) -> Row | None:
         need = self._policy.of(message.account_id, message.mode).needs[message.klass]
-        if not need or self._spares(message):
+        if not need or self._replies.spares(message):
             return None
         pools = self._pools.of(message.account_id, message.mode, message.sender)
         return (
             ref, message.id, message.account_id, message.mode, self._hashes(message.to), message.sender, message.klass,
-            1 if need == OPT_IN else 0, f"|{'|'.join(pools)}|" if pools else "",
+            1 if need == OPT_IN and not self._replies.asks(message) else 0, f"|{'|'.join(pools)}|" if pools else "",
         )  # fmt: skip
 
     def kept(self, message: Message) -> Row | None:

@@ -45,12 +45,17 @@ class AcceptPath(Protocol):
 class Replies:
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self.accept: AcceptPath | None = None
-        self.spared: dict[int, None] = {}  # the ids of those that answer somebody who has opted out
+        self.spared: dict[int, bool] = {}  # ids of what goes whatever was said, or (False) to who has not opted out
         self._store = store
         self._clock = clock
         self._busy: set[int] = set()
 
     def spares(self, message: Message) -> bool:
+        """Is it an answer to what the person has just said?"""
+        return self.spared.get(message.id, False)
+
+    def asks(self, message: Message) -> bool:
+        """Does it ask for an opt-in, and so needs none?"""
         return message.id in self.spared
 
     async def send(self, reply: Reply) -> None:
@@ -58,10 +63,9 @@ class Replies:
         if self.accept is None or reply.id in self._busy:
             return
         self._busy.add(reply.id)
-        if reply.kind != "confirm":
-            while len(self.spared) >= SPARED:
-                del self.spared[next(iter(self.spared))]
-            self.spared[reply.id] = None
+        while len(self.spared) >= SPARED:
+            del self.spared[next(iter(self.spared))]
+        self.spared[reply.id] = reply.kind != "confirm"
         done = Step(SQL["reply_done"], [(reply.id,)])
         asked = Submission(
             reply.number,

@@ -44,7 +44,7 @@ class Consent:
         self.replies = Replies(store, clock)
         self.stopping = Stopping(store, new_id, clock, publisher, pools)
         self.ledger = Ledger(store, new_id, clock, hashes, publisher, self.stopping, self.replies, self._spawn)
-        self.gate = ConsentGate(self.policy, hashes, pools, self.replies.spares)
+        self.gate = ConsentGate(self.policy, hashes, pools, self.replies)
         self.follower = Follower(self.policy, self.ledger, self.replies, pools, new_id, clock, self._spawn)
         publisher.on_failures.append(Carriers(store, self.ledger, self._spawn).failed)
 

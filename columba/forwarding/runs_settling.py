@@ -124,7 +124,9 @@ async def settle(
             )
         )  # fmt: skip
         if outcome.saved:
-            texts = {name: text for name, value in outcome.saved.items() if (text := _kept(value)) not in (None, "null")}
+            texts = {
+                name: text for name, value in outcome.saved.items() if (text := _kept(value)) not in (None, "null")
+            }
             saved = {name: outcome.saved[name] for name, text in texts.items() if len(text) <= MOST_VALUE}
             values += [(fence, message.id, name, texts[name]) for name in saved]
             message.extra = msgspec.structs.replace(message.extra, metadata={**(message.extra.metadata or {}), **saved})

@@ -60,10 +60,12 @@ class QuietHours:
         rules = self.policy.of(message.account_id, message.mode)
         if not rules.covers[message.klass] or self._spares(message):
             return None
-        at = rules.windows.next_open(status.CLASSES[message.klass], message.to, message.due_at)
+        try:
+            at = rules.windows.next_open(status.CLASSES[message.klass], message.to, message.due_at)
+        except ValueError as error:  # without the time zone's data nobody knows: `columba doctor` says so too
+            return _refused(f"It can't be told: {error}.")
         if at is None:
-            detail = "The windows that apply to this number and class are never open at once: see GET /v1/quiet-hours."
-            return Refusal("quiet_hours", detail, errors=[FieldError("to", "quiet_hours", detail)])
+            return _refused("The windows that apply to this number and class are never open at once.")
         if at != message.due_at:
             message.expires_at += at - message.due_at
             message.due_at = at
@@ -76,7 +78,14 @@ class QuietHours:
         if not rules.covers[message.klass] or self._spares(message):
             return None
         now = self._clock()
-        at = rules.windows.next_open(status.CLASSES[message.klass], message.to, now)
+        try:
+            at = rules.windows.next_open(status.CLASSES[message.klass], message.to, now)
+        except ValueError:
+            return Outcome("unsent", wait_ms=60_000)
         if at == now:
             return None
         return Outcome("unsent", wait_ms=MOST_WAIT_MS if at is None else min(at - now, MOST_WAIT_MS))
+
+
+def _refused(detail: str) -> Refusal:
+    return Refusal("quiet_hours", detail, errors=[FieldError("to", "quiet_hours", detail)])

@@ -39,6 +39,8 @@ class Made(NamedTuple):
 
     def for_message(self, text: str | None, klass: int | None, sender: str | None) -> tuple[str, int, str | None]:
         """Text, class and sender of a message that says these by itself. Refusal where that is not the template's."""
+        if text is None and klass is None and sender is None:
+            return self.text, status.TRANSACTIONAL if self.klass is None else self.klass, self.sender
         problems: list[FieldError] = []
         if text is not None:
             problems.append(FieldError("text", "invalid_value", "The template makes the text: name one of the two."))

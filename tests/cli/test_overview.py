@@ -38,7 +38,7 @@ def test_each_command_is_there_with_the_help_that_the_overview_gives(name: str) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sned"], "Did you mean 'send'?"),
+        (["sned"], "Did you mean one of: 'send', 'spend'?"),
         (["massages"], "Did you mean 'messages'?"),
         (["messages", "lst"], "Did you mean 'list'?"),
         (["send", "--idempotence-key", "x"], "Did you mean '--idempotency-key'?"),

@@ -317,3 +317,15 @@ async def test_a_stop_may_be_to_a_pool(house: House) -> None:
     house.clock.forward(1)
     await house.hears("start")
     assert await house.code(sender="+12025550101") is None
+
+
+async def test_who_is_asked_to_confirm_needs_no_opt_in_for_that(laptop: House) -> None:
+    await laptop.policies.set(laptop.consent.policy, 1, status.LIVE, Document(transactional="opt_in"))
+    await laptop.told(REQUESTED, reply=(OURS, "confirm", "Reply YES to confirm."))
+    await until(lambda: laptop.network.to(SOMEBODY) == ["Reply YES to confirm."])
+    await laptop.told(OPT_OUT, OTHER)
+    laptop.clock.forward(1)
+    await laptop.told(REQUESTED, OTHER, reply=(OURS, "confirm", "Reply YES to confirm."))
+    await laptop.told(OPT_IN, "+447700900125")
+    await laptop.past("+447700900125")
+    assert not laptop.network.to(OTHER)

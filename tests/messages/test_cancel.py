@@ -108,7 +108,8 @@ async def at_rest(one: Columba, two: Columba) -> bool:
     peers = sorted(lanes.token for lanes in both)
     return all(
         sorted(lanes.peers) == peers
-        and set(lanes.owned) == {n for n in both[0].kinds[0].lanes() if preferred(n, peers) == lanes.token}
+        and set(lanes.owned)
+        == {n for kind in both[0].kinds for n in kind.lanes() if preferred(n, peers) == lanes.token}
         for lanes in both
     )
 

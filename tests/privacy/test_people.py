@@ -60,8 +60,10 @@ async def live_through(columba: Columba, sink: Sink) -> None:
     assert (await api("POST", "/v1/rules", rule)).status == 201
     made = {"name": "t", "versions": [{"language": "en", "text": "Hi {{ name }}"}]}
     assert (await api("POST", "/v1/templates", made)).status == 201
-    picture = await api("POST", "/v1/media", b"\x89PNG\r\n\x1a\ncanary", headers={"content-type": "image/png"})
-    media = [picture.json["id"]] if picture.status == 201 else []
+    card = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:canary\r\nEND:VCARD\r\n"
+    kept = await api("POST", "/v1/media", card, headers={"content-type": "text/vcard"})
+    assert kept.status == 201, kept.json
+    media = [kept.json["id"]]
     sent = {"to": ANNA, "text": "canary", "tags": ["canary"], "metadata": {"who": "canary"}, "media": media}
     keyed = {"idempotency-key": "one"}
     assert (await api("POST", "/v1/messages", sent, headers=keyed)).status == 202

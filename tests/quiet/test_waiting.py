@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from columba.consent import OPT_IN
 from columba.core import events, model, status
 from columba.core.model import Message, message_of
-from columba.quiet import Document
+from columba.quiet import Document, windows
 from columba.quiet.windows import DAYS, Window
 from tests.consent.house import SOMEBODY, House
 from tests.core.rig import until
@@ -96,10 +98,10 @@ async def test_an_account_s_own_windows(house: House) -> None:
 
 
 async def test_windows_that_never_open_refuse(house: House) -> None:
-    windows = [
+    never = [
         Window(country, ("transactional",), (day,), "09:00", "17:00") for country, day in (("*", "mon"), ("GB", "tue"))
     ]
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=windows))
+    await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=never))
     assert await house.code(SOMEBODY) == "quiet_hours"
 
 
@@ -108,3 +110,13 @@ async def test_answers_to_people_are_spared(house: House) -> None:
     await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=[own]))
     await house.hears("stop")
     await until(lambda: bool(house.network.to(SOMEBODY)))
+
+
+async def test_without_data_of_time_zones_nothing_goes_by_guess(laptop: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ValueError(f"there is no data of the time zone {name}")
+
+    monkeypatch.setattr(windows, "zone", missing)
+    await laptop.told(OPT_IN, WASHINGTON)
+    assert await laptop.code(WASHINGTON, klass=status.MARKETING) == "quiet_hours"
+    assert await laptop.code(WASHINGTON) is None

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from columba.cli import stores
-from columba.cli.doctor.clock import clock_of_system
+from columba.cli.doctor.clock import clock_of_system, time_zones
 from columba.cli.doctor.finding import KINDS, Finding
 from columba.cli.doctor.machine import certificates, files, port, python
 from columba.cli.doctor.outside import mail_server, media_store
@@ -53,7 +53,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     checks: dict[str, list[Check]] = {
         "settings": [lambda settings: settings_in_force(settings, environ)],
         "store": [store],
-        "clock": [clock_of_system],
+        "clock": [clock_of_system, time_zones],
         "secrets": [secret_key],
         "ports": [port, smpp],
         "outside": [media_store, mail_server],

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 from columba.cli.admin import clock
 from columba.cli.doctor.finding import Finding, State
@@ -31,6 +32,19 @@ def clock_against_ids(newest: int | None, now: int | None = None) -> Iterator[Fi
             "store", "ids", "warn", f"The newest message was made {seconds(ahead)} from now: the clock was set back.",
             "Keep the clock by NTP. New messages are listed before those until that time has come.",
         )  # fmt: skip
+
+
+def time_zones(settings: Settings) -> Iterator[Finding]:
+    """Quiet hours need them."""
+    try:
+        ZoneInfo("America/New_York")
+    except Exception:
+        yield Finding(
+            "clock", "time zones", "fail", "There is no data of time zones: quiet hours can't be told.",
+            "Install the system's package tzdata, or Python's: pip install tzdata.",
+        )  # fmt: skip
+    else:
+        yield Finding("clock", "time zones", "ok", "there is data of time zones")
 
 
 def clock_of_system(settings: Settings) -> Iterator[Finding]:
