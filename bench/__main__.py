@@ -1,6 +1,6 @@
 """`make bench`: the figures that the project promises, as a table with ratios.
 
-    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,forwarding,kannel]
+    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,forwarding,routing,kannel]
         [--store sqlite,postgres,two]
 
 Only ratios of one run on one machine mean something: the load generator, the sink and the database share its cores.
@@ -248,7 +248,7 @@ def bench_queue(size: float) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what is promised.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
-    parser.add_argument("--only", default="door,batch,webhooks,start,queue,carriers,forwarding,kannel")
+    parser.add_argument("--only", default="door,batch,webhooks,start,queue,carriers,forwarding,routing,kannel")
     parser.add_argument("--store", default="sqlite,postgres,two")
     given = parser.parse_args()
     size = 0.1 if given.quick else 1.0
@@ -285,6 +285,10 @@ def main() -> None:
         from bench.forwarding import bench_forwarding
 
         add(bench_forwarding(int(20_000 * size)))
+    if "routing" in wanted:
+        from bench.routing import bench_routing
+
+        add(bench_routing())
     if "kannel" in wanted:
         from bench.kannel import bench_kannel
 

@@ -23,7 +23,7 @@ from columba.store.plan import batch
 from tests.program import Program
 
 OFFER = '{"to": "+{d}", "text": "Acme: parcel {n} comes today. Reply STOP to opt out.", "class": "marketing"}'
-ROUNDS = 3
+ROUNDS = 5
 ALL_DAY = {"country": "*", "open": "00:00", "close": "24:00", "classes": ["otp", "transactional", "marketing"]}
 ON: dict[str, dict[str, Any]] = {
     "/v1/consent-settings": {"marketing": "unless_opted_out"},
@@ -94,36 +94,36 @@ def main() -> None:
     n = 4_000 if given.quick else 20_000
     print(machine(), flush=True)
     print(f"busy with other things before the run: {calm(patience=20):.0%}", flush=True)
-    figures: list[Figure] = []
-    with Program(env={"COLUMBA_LOG_LEVEL": "warning"}) as program:
-        first = 0
-        rates: dict[str, list[float]] = {"off": [], "on": []}
-        door(program, 2_000, 900_000, NOTHING)
-        for _ in range(ROUNDS):
-            for name, settings, body in (("off", OFF, NOTHING), ("on", ON, OFFER)):
-                switch(program, settings)
-                rates[name].append(door(program, n, first, body))
-                first += n
-        off, on = statistics.median(rates["off"]), statistics.median(rates["on"])
-        held = memory(program.pid)
-        program.stop()
-        bare = probe(program.data)
+    env = {"COLUMBA_LOG_LEVEL": "warning"}
+    with Program(env=env) as plain, Program(env=env) as full:
+        switch(full, ON)
+        full.stop()
+        bare = probe(full.data)
         began = time.monotonic()
-        fill(program.data, given.suppressions)
+        fill(full.data, given.suppressions)
         filled = time.monotonic() - began
-        full_probe = probe(program.data)
-        program.start()
-        switch(program, ON)
-        door(program, 2_000, 950_000, OFFER)
-        full = statistics.median(door(program, n, first + i * n, OFFER) for i in range(ROUNDS))
-        full_held = memory(program.pid)
+        probed = probe(full.data)
+        full.start()
+        door(plain, 2_000, 900_000, NOTHING)
+        door(full, 2_000, 900_000, OFFER)
+        rates: dict[str, list[float]] = {"off": [], "on": [], "full": []}
+        first = 0
+        for _ in range(ROUNDS):  # in turns: others may have the cores now and then
+            switch(plain, OFF)
+            rates["off"].append(door(plain, n, first, NOTHING))
+            switch(plain, ON)
+            rates["on"].append(door(plain, n, first + n, OFFER))
+            rates["full"].append(door(full, n, first + n, OFFER))
+            first += 2 * n
+        held, full_held = memory(plain.pid), memory(full.pid)
+    off, on, with_them = (statistics.median(rates[name]) for name in ("off", "on", "full"))
     count = f"{given.suppressions:,}"
-    figures += [
+    figures = [
         Figure("accepting with consent, quiet hours, content off", off, "messages/s", 1.0),
         Figure("accepting with all three on", on, "messages/s", on / off, 0.8),
-        Figure(f"the probe with {count} suppressions", full_probe * 1e6, "us", None, 20, True, f"{bare * 1e6:.1f} else"),
-        Figure(f"accepting with {count} suppressions", full, "messages/s", full / on, note=f"filled in {filled:.0f} s"),
-        Figure("which costs an accept", (1 / full - 1 / on) * 1e6, "us", None, 20, True),
+        Figure(f"the probe with {count} suppressions", probed * 1e6, "us", None, 20, True, f"{bare * 1e6:.1f} else"),
+        Figure(f"accepting with {count} suppressions", with_them, "messages/s", with_them / on),
+        Figure("which costs an accept", (1 / with_them - 1 / on) * 1e6, "us", None, 20, True, f"filled in {filled:.0f} s"),
         Figure("memory with them", full_held, "MB", None, held + 40, True, f"{held:.0f} without"),
     ]  # fmt: skip
     print("\n" + shown(figures), flush=True)

@@ -10,7 +10,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from columba.core import status
 from columba.core.contract import Carrier
@@ -18,6 +18,9 @@ from columba.core.model import NO_EXTRA, Extra, Message
 from columba.routing.router import Router
 from columba.routing.routes import Route
 from columba.routing.rules import Range, Spec, Way, When
+
+if TYPE_CHECKING:
+    from bench.__main__ import Figure
 
 COUNTRIES = {"GB": "+4477", "FR": "+336", "DE": "+4915", "US": "+1202", "IN": "+9198", "BR": "+5511"}
 CARRIERS = {n * 64: Carrier(n * 64, 1, f"carrier {n}", "sandbox", status.LIVE, {}) for n in range(1, 11)}
@@ -94,21 +97,38 @@ def router(specs: list[Spec], carriers: Mapping[int, Carrier] = CARRIERS) -> Rou
     )  # fmt: skip
 
 
+def measure(count: int = 20_000) -> dict[str, tuple[float, float]]:
+    """By what there is: microseconds a message, for new ones and for those that have been met."""
+    draw = random.Random(7)
+    messages = [message(draw) for _ in range(count)]
+    empty = cost(lambda _message: None, messages)
+    routers = {
+        "no route, one carrier": router([], {64: CARRIERS[64]}),
+        "one route for all": router([Spec((Way(64), Way(128)))]),
+        "1,000 routes": router(thousand(draw)),
+    }
+    return {name: (cost(each, messages) - empty, cost(each, messages) - empty) for name, each in routers.items()}
+
+
+def bench_routing() -> "list[Figure]":
+    """The promised figures."""
+    from bench.__main__ import Figure
+    from bench.failover import die_under_load
+
+    new, known = measure()["1,000 routes"]
+    moved = die_under_load()
+    note = f"{moved.second:,} of {moved.accepted:,}"
+    return [
+        Figure("routing a message among 1,000 routes", new, "us", new, 20, True, f"{known:.1f} for one met before"),
+        Figure("until a dead provider's traffic has moved", moved.seconds, "s", moved.seconds, 5, True, note),
+        Figure("lost or sent twice for it", moved.lost + moved.twice, "messages", moved.lost + moved.twice, 0, True),
+    ]
+
+
 def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--messages", type=int, default=20_000)
-    asked = reader.parse_args()
-    draw = random.Random(7)
-    messages = [message(draw) for _ in range(asked.messages)]
-    empty = cost(lambda _message: None, messages)
-    one = {64: CARRIERS[64]}
-    for name, routed in (
-        ("no route, one carrier", router([], one)),
-        ("one route for all", router([Spec((Way(64), Way(128)))])),
-        ("1,000 routes", router(thousand(draw))),
-    ):
-        new = cost(routed, messages) - empty
-        known = cost(routed, messages) - empty
+    for name, (new, known) in measure(reader.parse_args().messages).items():
         print(f"{name:24} new {new:6.2f} us   known {known:6.2f} us")
 
 

@@ -224,18 +224,24 @@ class App:
             None if self.relay is None else self._mail, self._is_answered,
         )  # fmt: skip
 
-        # The main path: who joins it, each in their order.
-        gates: list[Gate] = [self.senders.gate, urls.gate(self.policy), attaching.problems, sandbox.gate]
-        store_gates: list[StoreGate] = [attaching.Uses(), Overspending(self.budgets), Debiting(self.budgets)]
-        looks: list[Look] = [Pacing(lambda: self.senders.paces, self._sharing, clock)]
-        followers: list[Follower] = [attaching.Receiving(self.ids, self.vault.seal, self.fetching.wake)]
-        store_gates.insert(0, self.consent.gate)
         self.quiet = QuietHours(self.policies, clock, self.consent.replies.spares)
         self.content = Content(self.store, self.policies, clock, self.consent.replies.spares)
-        gates += [self.quiet.gate, self.content.gate]
-        looks[:0] = [self.consent.stopping.look, self.quiet.look]
-        followers.insert(0, self.consent.follower)
-        followers.append(self.forwards.following)
+
+        # The main path: who joins it, each in their order.
+        gates: list[Gate] = [
+            self.senders.gate, urls.gate(self.policy), attaching.problems, sandbox.gate, self.quiet.gate,
+            self.content.gate,
+        ]  # fmt: skip
+        store_gates: list[StoreGate] = [
+            self.consent.gate, attaching.Uses(), Overspending(self.budgets), Debiting(self.budgets),
+        ]  # fmt: skip
+        looks: list[Look] = [
+            self.consent.stopping.look, self.quiet.look, Pacing(lambda: self.senders.paces, self._sharing, clock),
+        ]  # fmt: skip
+        followers: list[Follower] = [
+            self.consent.follower, attaching.Receiving(self.ids, self.vault.seal, self.fetching.wake),
+            self.forwards.following,
+        ]  # fmt: skip
         self.receive = ReceivePath(self.store, self.ids, clock, self.publisher, followers)
         self.sending = Sending(
             self.store,
@@ -308,7 +314,7 @@ class App:
         self.verifying = Verifying(
             self.store, self.ids, clock, Codes(self.vault.derived("verification codes")),
             self.policies.room(verify_policy()), self.templates, self.accept, self.publisher, self.keys.default_country,
-            tried,
+            tried, self._cost,
         )  # fmt: skip
         self.second_carriers = SecondCarriers(self.store, clock, self.verifying)
         self.consent.stopping.lanes, self.consent.stopping.sending = self.lanes, self.sending
@@ -495,13 +501,17 @@ class App:
         await self.failover.step()
 
     def _price(self, account_id: int, mode: int, to: str, text: str, sender: str | None, klass: int) -> str | None:
+        cost = self._cost(account_id, mode, to, text, sender, klass)
+        return None if cost is None else money.show(cost)
+
+    def _cost(self, account_id: int, mode: int, to: str, text: str, sender: str | None, klass: int) -> int | None:
         """What a text would cost, if it went now."""
         caller = Caller(account_id, mode, default_country=self.keys.default_country(account_id))
         message = self.accept.prepare(caller, Submission(to, text, sender, klass))
         if isinstance(message, Refusal):
             return None
         each = self.prices.of(message, message.lane & ~63)
-        return None if each is None else money.show(each * message.segments)
+        return None if each is None else each * message.segments
 
     def _another(self, message: Message, tried: Collection[int]) -> int | Refusal:
         taken = self.router.choose(message, tried)

@@ -53,7 +53,7 @@ select d.event_id, e.type, e.at, e.data, e.account_id, e.mode, e.subject, d.atte
 from {rows} r join deliveries d on d.endpoint_id = r.id and d.status = 0
 join events e on e.id = d.event_id
 left join messages m on m.id = e.subject left join bodies b on b.message_id = m.id
-order by d.event_id limit :most
+order by d.event_id + 0 limit :most
 
 -- Each event becomes part of an incident once, whoever reads it.
 -- name: take_news

@@ -72,18 +72,15 @@ _LINK: Final = re.compile(
     r"(?:https?://)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?=[/?#]|[.,;:!?)\"']*$)", re.I
 )
 _PLAIN: Final = re.compile(r"\w+").findall
-_SPACES: Final = {
-    **{n: " " for n in range(128) if not chr(n).isalnum()},
-    0x2019: " ",
-    0x2013: " ",
-    0x2014: " ",
-    0x2026: " ",
-}
+_SPACES: Final = bytes(n if n > 127 or chr(n).isalnum() else 32 for n in range(256))
+_ODD_SPACES: Final = dict.fromkeys(map(ord, "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00a0"), " ")
 _SCHEME: Final = re.compile(r"https?://", re.I)
 _SPELT: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_][ .*_-]){3,}[^\W\d_](?![^\W_])")
 _MIXED: Final = re.compile(r"[A-Za-z]+[\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff]+[A-Za-z]")
 _MARKS: Final = re.compile(r"!{2,}|\?!|!\?|\?{3,}")
 _MONEY: Final = re.compile(r"[$€£]{2,}")
+_DOTTED: Final = re.compile(r"\.\w").search
+_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CAPITALS: Final = re.compile(r"[^\W\d_]{4,}")
 _LEFT: Final = frozenset({"stop", "help", "start", "info", "yes", "stopall", "unsubscribe", "cancel", "quit"})
 _INVISIBLE: Final = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
@@ -101,6 +98,7 @@ class Adviser:
         opt_out: str = "Reply STOP to opt out.",
     ) -> None:
         self._brand = brand
+        self._folded_brand = brand.casefold()
         self._domains = frozenset(domain.casefold() for domain in domains)
         self._opt_out = opt_out
         known = rules()
@@ -126,19 +124,23 @@ class Adviser:
 
     def _reasons(self, text: str, klass: str) -> Iterator[Reason]:
         folded = text.casefold()
-        words = folded.translate(_SPACES).split()
+        octets, is_ascii = text.encode(errors="replace"), text.isascii()
+        plain = folded if is_ascii else folded.translate(_ODD_SPACES)
+        words = plain.encode(errors="replace").translate(_SPACES).decode().split()
         starts = self._starts.intersection(words)
         if starts:
             yield from self._filtered(folded, words, starts)
-        if "." in text:
+        if "." in text and _DOTTED(text) is not None:
             yield from self._links(text)
-        loud = [
-            word
-            for piece in text.split()
-            if len(piece) > 3 and piece.isupper()
-            for word in _CAPITALS.findall(piece)
-            if word.casefold() not in _LEFT
-        ]
+        loud: list[str] = []
+        if not is_ascii or len(octets) - len(octets.translate(None, _LETTERS)) > 3:
+            loud = [
+                word
+                for piece in text.split()
+                if len(piece) > 3 and piece.isupper()
+                for word in _CAPITALS.findall(piece)
+                if word.casefold() not in _LEFT
+            ]
         if loud and (len(loud) >= 3 or sum(map(len, loud)) * 2 > sum(map(str.isalpha, text))):
             detail = f"{len(loud)} words in capitals: write them as in a sentence."
             yield Reason("capitals", 15, detail, loud[0], text.find(loud[0]))
@@ -148,12 +150,12 @@ class Adviser:
             yield Reason("exclamation_marks", 10, "Many exclamation marks: one says as much.", "!", first)
         if ("$$" in text or "€€" in text or "££" in text) and (money := _MONEY.search(text)) is not None:
             yield Reason("money_signs", 10, "Several money signs in a row: write the amount.", money[0], money.start())
-        single = sum(len(word) == 1 for word in words) > 3
-        if single and (spelt := _SPELT.search(text)) is not None:
+        alone = words and min(map(len, words)) == 1 and sum(len(word) == 1 for word in words) > 3
+        if alone and (spelt := _SPELT.search(text)) is not None:
             yield Reason(
                 "spelt_out", 25, "Letters set apart look like an attempt to pass a filter.", spelt[0], spelt.start()
             )
-        if not text.isascii():
+        if not is_ascii:
             if (mixed := _MIXED.search(text)) is not None:
                 detail = "Letters of two alphabets in one word look like an attempt to pass a filter."
                 yield Reason("mixed_alphabets", 40, detail, mixed[0], mixed.start())
@@ -163,10 +165,10 @@ class Adviser:
                 )
             yield from _costly(text)
         if klass == MARKETING:
-            if not any(stop in folded for stop in self._stops):
+            if "stop" not in folded and not any(stop in folded for stop in self._stops):
                 detail = f'Marketing has to say how to stop it: add "{self._opt_out}".'
                 yield Reason("missing_opt_out", 20, detail)
-            if self._brand and self._brand.casefold() not in folded:
+            if self._brand and self._folded_brand not in folded:
                 yield Reason("missing_brand", 15, f"It doesn't say who writes: begin with {self._brand}.")
 
     def _filtered(self, folded: str, words: Sequence[str], starts: Collection[str]) -> Iterator[Reason]:

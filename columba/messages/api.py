@@ -106,7 +106,8 @@ def endpoints(
         body=shapes.NewMessage, body_limit=BODY_LIMIT, answer=shapes.Message, status=202, scope="messages:write",
         refusals=(
             "invalid_number", "invalid_sender", "invalid_text", "invalid_time", "invalid_url", "forbidden_url",
-            "no_route", "no_recipient", "opted_out", "store_unavailable",
+            "no_route", "no_recipient", "opted_out", "sender_not_allowed", "not_a_template", "insufficient_balance",
+            "daily_cap_reached", "no_price", "store_unavailable",
         ),
         idempotency="own", example=EXAMPLE, answer_example=MESSAGE,
     )  # fmt: skip

@@ -26,6 +26,8 @@ KINDS: Final = {
     "net": "network",
     "adr": "address",
     "dev": "device",
+    "spd": "account",
+    "all": "account",
 }
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,6 +42,7 @@ class Limit(NamedTuple):
     window_ms: int
     pace: int
     spare: int
+    weight: int = 1  # what a send counts for
 
 
 class Lists(NamedTuple):

@@ -12,6 +12,7 @@ from columba.errors import FieldError
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
 from columba.numbers import COUNTRIES, NumberError, sender
+from columba.spend import money
 from columba.templates.params import Values
 from columba.verify.codes import Alphabet
 
@@ -197,6 +198,7 @@ class Guard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country_sends: sends to one country in 10 minutes
     network_sends: sends to the numbers of one network in 10 minutes
     daily_sends: sends in a day, altogether; 0 for any number
+    daily_spend: what codes may cost in a day, in the currency of the price table; those without a price are not counted
     spare: codes that numbers with a common beginning may leave unentered beyond those that they enter, before they are
       blocked for an hour; 0 never blocks
     country_spare: the same for all numbers of a country
@@ -208,6 +210,7 @@ class Guard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country_sends: Pace = 0
     network_sends: Pace = 0
     daily_sends: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    daily_spend: money.Amount | None = None
     spare: Spare = 44
     country_spare: Spare = 1_000
 

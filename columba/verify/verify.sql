@@ -28,7 +28,7 @@ from verifications where status in (0, 1) and expires_at <= :now order by expire
 -- that has passed begins anew; what was sent and entered is halved every 12 hours, and a block that has ended leaves room
 -- for a few more tries.
 -- name: touch_counts
--- rows: ref int, account_id int, mode int, key text, at int, window_ms int, pace int, spare int
+-- rows: ref int, account_id int, mode int, key text, at int, window_ms int, pace int, spare int, weight int
 insert into verify_counts (account_id, mode, key, since, window_ms, paced, rolled_at, sent, entered, blocked_until, reported)
 select account_id, mode, key, max(at), max(window_ms), 0, max(at), 0, 0, 0, 1 from {rows} r where true
 group by account_id, mode, key order by account_id, mode, key
@@ -51,10 +51,10 @@ on conflict (account_id, mode, key) do update set
     else verify_counts.rolled_at end,
   blocked_until = case when verify_counts.blocked_until <= excluded.since then 0 else verify_counts.blocked_until end
 
--- Who is over a limit. `pace` is how many in a window, `spare` how many more may have been sent than twice those entered:
+-- Who is over a limit. A send weighs 1, or what it costs. `pace` is how much in a window, `spare` how many more may have been sent than twice those entered:
 -- what is over that is blocked, and is so no more as soon as enough are entered.
 -- name: judge_counts
--- rows: ref int, account_id int, mode int, key text, at int, window_ms int, pace int, spare int
+-- rows: ref int, account_id int, mode int, key text, at int, window_ms int, pace int, spare int, weight int
 -- gives: ref, key, why, until, account_id, mode, at
 select y.ref, y.key, y.why, y.until, y.account_id, y.mode, y.at from (
   select x.ref, x.key, x.account_id, x.mode, x.at,
@@ -65,7 +65,7 @@ select y.ref, y.key, y.why, y.until, y.account_id, y.mode, y.at from (
     case when c.blocked_until > x.at then c.blocked_until else c.since + c.window_ms end as until
   from (
     select r.ref, r.account_id, r.mode, r.key, r.at, r.pace, r.spare,
-      row_number() over (partition by r.account_id, r.mode, r.key order by r.ref) as nth
+      sum(r.weight) over (partition by r.account_id, r.mode, r.key order by r.ref rows unbounded preceding) as nth
     from {rows} r) x
   join verify_counts c on c.account_id = x.account_id and c.mode = x.mode and c.key = x.key
 ) y where y.why <> ''

@@ -28,6 +28,7 @@ from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.numbers import NumberError, normalise
 from columba.policies import Policy
+from columba.spend import money
 from columba.store import Row, Step, Store, plan
 from columba.templates.room import Templates
 from columba.verify import guard
@@ -66,6 +67,8 @@ NOBODY: Final = 0
 
 log = structlog.get_logger()
 Who = tuple[int, int]
+Cost = Callable[[int, int, str, str, str | None, int], int | None]
+"""What a text costs an account in a mode (to, text, sender, class), in millionths; None where nobody knows."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -87,8 +90,10 @@ class Verifying:
         publisher: events.Publisher,
         default_country: Callable[[int], str | None],
         tried: dict[int, frozenset[int]],
+        cost: Cost,
     ) -> None:
         """`tried` is shared with the route: carriers that are not to get a message that is being accepted."""
+        self._cost = cost
         self.rules = rules
         self._store = store
         self._ids = new_id
@@ -171,6 +176,7 @@ class Verifying:
         code, hashed = self._codes.new(an_id, asked.length, asked.alphabet)
         text = self._text(who, asked, code)
         settings = rules.settings
+        limits = self._with_cost(who, to, asked, text, limits, settings)
         made = Found(
             an_id, *who, to, PENDING, hashed, asked, [each.key for each in limits], 0, settings.checks, 1, settings.sends,
             message_id, now, now, now, now + 1000 * asked.expires_in,
@@ -220,6 +226,7 @@ class Verifying:
         if code is None:
             raise Refusal("conflict", "Its code was made with a key that is not here any more: begin another.")
         text = self._text(who, found.asked, code)
+        limits = self._with_cost(who, found.to, found.asked, text, limits, self.rules.of(*who).settings)
         message_id = self._ids()
         self._sending.add(found.id)
         try:
@@ -273,6 +280,16 @@ class Verifying:
             raise invalid([FieldError("template", "invalid_value", "Its messages are not of class otp.")])
         return bound(made.text, code, asked.domain)
 
+    def _with_cost(
+        self, who: Who, to: str, asked: Asked, text: str, limits: Sequence[Limit], settings: Settings
+    ) -> Sequence[Limit]:
+        """With what the send costs, where the account caps that."""
+        cap = settings.guard.daily_spend
+        if cap is None:
+            return limits
+        cost = self._cost(*who, to, text, asked.sender, status.OTP)
+        return [*limits, Limit(guard.LEVELS - 1, "spd:", guard.DAY, money.read(cap), 0, cost)] if cost else limits
+
     # The guard's word
 
     def _known_blocks(self, who: Who, limits: Sequence[Limit], now: int) -> None:
@@ -287,7 +304,7 @@ class Verifying:
 
     async def _counted(self, who: Who, ref: int, limits: Sequence[Limit], keep: Step, now: int) -> bool:
         """Do what `keep` does, and count a send, if the guard lets it; whether it was done. Refusal by the guard."""
-        judged = [(ref, *who, each.key, now, each.window_ms, each.pace, each.spare) for each in limits]
+        judged = [(ref, *who, each.key, now, each.window_ms, each.pace, each.spare, each.weight) for each in limits]
         by_level: list[list[Row]] = [[] for _ in JUDGES]
         for each, judging in zip(limits, judged, strict=True):
             by_level[each.level].append(judging)
@@ -298,7 +315,7 @@ class Verifying:
                 *levels,
                 *BLOCKS,
                 keep._replace(missing=JUDGES),
-                Step(SQL["count_sends"], [(ref, *who, each.key, 1) for each in limits], given=KEPT),
+                Step(SQL["count_sends"], [(ref, *who, each.key, each.weight) for each in limits], given=KEPT),
             ),
             apart=True,
         )
@@ -329,7 +346,7 @@ class Verifying:
         event_id = self._ids()
         data = _encode(view(found._replace(status=APPROVED, updated_at=now), now)).decode()
         counted = [(ref, *who, key, found.sends) for key in found.counted]
-        judged = [] if to is None else [(ref, *who, f"chk:{to}", now, guard.TEN_MINUTES, CHECKS_BY_NUMBER, 0)]
+        judged = [] if to is None else [(ref, *who, f"chk:{to}", now, guard.TEN_MINUTES, CHECKS_BY_NUMBER, 0, 1)]
         attempt = [(ref, an_id, hashed, now)]
         results = await self._store.commit(
             plan(
@@ -465,7 +482,7 @@ class Verifying:
 
 def _uncounted(ref: int, who: Who, limits: Sequence[Limit]) -> tuple[Step, Step]:
     """A send was counted that was not made."""
-    rows = [(ref, *who, each.key, -1) for each in limits]
+    rows = [(ref, *who, each.key, -each.weight) for each in limits]
     return Step(SQL["hold_counts"], rows), Step(SQL["count_sends"], rows)
 
 

@@ -201,7 +201,7 @@ async def test_an_erasure_is_carried_on_by_another_process(tmp_path: Path, datab
     async with running(tmp_path, database, **key) as columba:
         await columba.send(ANNA, "canary")
         jobs = columba.app.jobs
-        jobs._begin = lambda *_: asyncio.get_running_loop().create_task(asyncio.sleep(0))  # type: ignore[method-assign]
+        jobs._begin = lambda *_: asyncio.create_task(asyncio.sleep(0))  # type: ignore[method-assign]
         reply = await columba.whole("POST", "/v1/privacy/erase", {"number": ANNA})
         assert reply.json["status"] == "running"
     async with running(tmp_path, database, **key) as columba:

@@ -72,7 +72,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """A real small filesystem where the tests may mount one; else the writer's files are not let grow."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     if shutil.which("mount") and subprocess.run(mount, capture_output=True).returncode == 0:
         filler = folder / "filler"
 

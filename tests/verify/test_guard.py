@@ -12,7 +12,7 @@ from columba.core.accept import Caller
 from columba.errors import Refusal
 from columba.store import Statement
 from columba.verify.shapes import NewVerification
-from tests.api import Columba, eventually, running
+from tests.api import Columba, running
 from tests.verify.house import ANNA, check, code_of, events_of, start
 
 # What an attacker's numbers begin with, and how many digits are drawn.
@@ -46,7 +46,8 @@ async def test_an_attack_on_a_prefix_is_stopped_within_50_sends(small: Columba, 
     came = await attack([small], beginning, digits, requests)
     assert came["sent"] <= 50
     assert came["blocked"] + came["too_many_attempts"] + came["sent"] == requests
-    (told,) = await eventually(lambda: events_of(small, "blocked"))
+    await small.app.verifying.report()
+    (told,) = await events_of(small, "blocked")
     assert told["kind"] == "prefix"
     assert (beginning + "0" * 8).startswith(told["value"][: len(beginning)])
     (block,) = (await small.whole("GET", "/v1/verifications/blocks")).json["data"]
@@ -141,6 +142,18 @@ async def test_what_an_account_sets(small: Columba) -> None:
             reply = await api("POST", "/v1/verifications", to, key=key)
             wanted = (status, code) if n == len(asked) - 1 else (201, None)
             assert (reply.status, reply.json.get("code")) == wanted, (settings, reply.json)
+
+
+async def test_what_codes_may_cost_in_a_day(columba: Columba) -> None:
+    api = columba.whole
+    assert (await api("POST", "/v1/prices", {"csv": "country,price,currency\nGB,0.04,EUR\n"})).status < 300
+    settings = {"guard": {"daily_spend": "0.1"}}
+    assert (await api("PUT", "/v1/verifications/settings", settings)).json["guard"]["daily_spend"] == "0.1"
+    begun = [await start(api, f"+44774112300{n}") for n in (0, 2)]
+    reply = await api("POST", "/v1/verifications", {"to": "+447741123003"})
+    assert (reply.status, reply.json["code"]) == (429, "too_many_attempts")
+    assert (await api("POST", f"/v1/verifications/{begun[0]['id']}/resend")).status == 429
+    assert (await start(api, "+33612345678"))["status"] == "pending"  # nobody knows what that costs
 
 
 async def test_whom_an_account_trusts_is_not_counted_with_others(small: Columba) -> None:

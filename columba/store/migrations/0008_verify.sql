@@ -38,10 +38,10 @@ create table verify_counts (
   key text not null,
   since bigint not null,
   window_ms bigint not null,
-  paced integer not null,
+  paced bigint not null,
   rolled_at bigint not null,
-  sent integer not null,
-  entered integer not null,
+  sent bigint not null,
+  entered bigint not null,
   blocked_until bigint not null,
   reported integer not null,
   primary key (account_id, mode, key)

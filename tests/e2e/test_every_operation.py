@@ -1,0 +1,308 @@
+"""What every operation of the API keeps to, taken from the running program's own document.
+
+A new endpoint is held to it without a word here: it asks for a key and for the scope that it declares, knows nothing of
+what is another account's or of the other mode, refuses fields that it doesn't know, pages its lists, and repeats its
+first answer for an Idempotency-Key. What is left out on purpose is in the tables below.
+"""
+
+import hashlib
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.e2e.talk import Json, get, marketing_to_all, new_key
+from tests.media.files import PNG
+from tests.program import Answer, Program, Sink, eventually
+
+PUBLIC = {
+    "echo_get", "echo_post", "echo_put", "echo_patch", "echo_delete",  # shows a request to who made it, and keeps nothing
+    "follow_link", "follow_short_link",  # the link is signed
+    "create_token",  # has the key in its form
+    "healthz", "readyz",
+    "metrics",  # has a list of addresses of its own
+}  # fmt: skip
+ANY_KEY = {"preview_message", "look_up_number"}  # read nothing that is an account's
+
+# A POST that keeps nothing: the same question has the same answer, or (a code's check) has to be counted again.
+NOT_KEPT = {
+    "explain_route", "try_words", "advise", "export_person", "check_verification", "check_verification_by_number",
+    "upload_import", "create_token", "echo_post",
+}  # fmt: skip
+
+# Short lists, whole in one answer.
+WHOLE_LISTS = {
+    "list_carrier_kinds", "list_sender_rules", "list_presets", "list_secrets", "list_incidents", "list_smpp_sessions",
+    "spend_report", "content_outcomes",
+}  # fmt: skip
+STREAMS = {"stream_events", "trace_smpp_sessions", "trace_carrier"}
+# No account's own, and so the same for all.
+GLOBAL = ("/v1/presets/", "/v1/numbers/", "/media/", "/m/")
+# A live key looks after the account's test keys too.
+SHARED = ("/v1/keys/",)
+# What a key may have instead, to see less.
+LESSER = {"messages:read": "messages:metadata"}
+
+
+class Operation(NamedTuple):
+    name: str
+    method: str
+    path: str
+    scope: str | None
+    public: bool
+    parameters: tuple[str, ...]
+    body: Any  # an example of one; None where there is none
+    data: str  # what a list's answer holds: "page", "whole" or ""
+
+    def at(self, **values: str) -> str:
+        return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], "x"), self.path)
+
+
+def operations(document: Json) -> list[Operation]:
+    def resolved(schema: Json) -> Json:
+        while "$ref" in schema:
+            found: Any = document
+            for part in schema["$ref"].removeprefix("#/").split("/"):
+                found = found[part]
+            schema = found
+        return schema
+
+    found = []
+    for path, methods in document["paths"].items():
+        for method, each in methods.items():
+            security = each.get("security", document.get("security"))
+            scopes = [name for way in security for names in way.values() for name in names]
+            content = each.get("requestBody", {}).get("content", {}).get("application/json")
+            good = next((each["responses"][code] for code in ("200", "201", "202") if code in each["responses"]), {})
+            shape = resolved(good.get("content", {}).get("application/json", {}).get("schema", {}))
+            fields = shape.get("properties", {})
+            found.append(
+                Operation(
+                    each["operationId"],
+                    method.upper(),
+                    path,
+                    scopes[0] if scopes else None,
+                    security == [],
+                    tuple(resolved(one)["name"] for one in each.get("parameters", ())),
+                    None if content is None else content.get("example", {}),
+                    "page"
+                    if "next_cursor" in fields
+                    else "whole"
+                    if fields.get("data", {}).get("type") == "array"
+                    else "",
+                )
+            )
+    return found
+
+
+@pytest.fixture(scope="module")
+def columba() -> Iterator[Program]:
+    with Program() as program:
+        marketing_to_all(program)
+        yield program
+
+
+@pytest.fixture(scope="module")
+def every(columba: Program) -> list[Operation]:
+    found = operations(get(columba, "/v1/openapi.json", ""))
+    assert len(found) > 150
+    return found
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[Sink]:
+    with Sink() as listening:
+        yield listening
+
+
+def ask(columba: Program, one: Operation, key: str, body: Any = None, path: str | None = None, **more: Any) -> Answer:
+    """One request of the operation; with a body of some kind where it takes one."""
+    if one.body is not None and body is None:
+        body = one.body
+    return columba.request(one.method, path or one.at(), body, key=key, **more)
+
+
+def test_without_a_key_nothing_but_what_is_public_answers(columba: Program, every: list[Operation]) -> None:
+    assert {one.name for one in every if one.public} == PUBLIC
+    assert {one.name for one in every if not one.public and one.scope is None} == ANY_KEY
+    for one in every:
+        if not one.public:
+            answer = ask(columba, one, "")
+            assert (answer.status, answer.json["code"]) == (401, "unauthorized"), (one.name, answer)
+
+
+def test_each_wants_the_scope_that_it_declares(columba: Program, every: list[Operation]) -> None:
+    scopes = {one.scope for one in every if one.scope}
+    for scope in sorted(scopes):
+        others = scopes - {scope, LESSER.get(scope, "")}
+        lacking = {mode: new_key(columba, *others, mode=mode)["secret"] for mode in ("live", "test")}
+        for one in every:
+            if one.scope == scope:
+                for key in lacking.values():
+                    answer = ask(columba, one, key)
+                    assert (answer.status, answer.json["code"]) == (403, "forbidden"), (one.name, answer)
+                    assert scope in answer.json["detail"], (one.name, answer)
+
+
+def test_no_body_has_a_field_that_is_not_known(columba: Program, every: list[Operation]) -> None:
+    for one in every:
+        if one.body is None or one.public:
+            continue
+        answer = ask(columba, one, columba.live_key, {**one.body, "no_such_field": 1})
+        assert answer.status == 422, (one.name, answer)
+        named = [each["field"] for each in answer.json["errors"] if each["code"] == "unknown_field"]
+        assert named == ["no_such_field"], (one.name, answer)
+
+
+def test_every_list_has_pages(columba: Program, every: list[Operation]) -> None:
+    assert {one.name for one in every if one.data == "whole" and one.method == "GET"} <= WHOLE_LISTS
+    paged = [one for one in every if one.data == "page"]
+    assert len(paged) > 20
+    for one in paged:
+        assert {"limit", "cursor"} <= {*one.parameters}, one.name
+        for query in ("limit=0", "limit=1001", "cursor=nonsense!"):
+            answer = columba.request("GET", f"{one.at(number='x')}?{query}", key=columba.live_key)
+            if "{" not in one.path:
+                assert (answer.status, answer.json["errors"][0]["field"]) == (422, query.partition("=")[0]), one.name
+
+
+# What is another's
+
+
+class House(NamedTuple):
+    """An account's things in one mode: by the collection that they are in, the path's last word that names one."""
+
+    key: str
+    things: dict[str, str]
+
+
+def another_account(columba: Program, mode: int) -> str:
+    """A key of one more tenant, put into the store as `columba keys` would."""
+    secret = f"ck_{'live' if mode else 'test'}_{'another0' * 4}"
+    with sqlite3.connect(columba.data / "columba.db", timeout=20) as store:
+        store.execute("insert into accounts (id, name, created_at) values (77, 'another', 0) on conflict do nothing")
+        store.execute(
+            "insert into keys (id, account_id, mode, name, secret_hash, hint, created_at) values (?, 77, ?, '', ?, '', 0)",
+            (770 + mode, mode, hashlib.sha256(secret.encode()).hexdigest()),
+        )
+        store.execute("update versions set n = n + 1 where topic = 'keys'")
+    store.close()
+    return secret
+
+
+def furnish(columba: Program, sink: Sink, key: str, live: bool) -> House:
+    """One of each thing."""
+
+    def make(path: str, content: Any = None, **more: Any) -> Json:
+        answer = columba.request("POST", path, content, key=key, **more)
+        assert answer.status in (200, 201, 202), (path, answer)
+        shown: Json = answer.json
+        return shown
+
+    things: dict[str, str] = {}
+
+    def add(path: str, content: Any, name: str = "id", **more: Any) -> str:
+        things[path] = make(path, content, **more)[name]
+        return things[path]
+
+    if live:
+        add("/v1/carriers", {"name": "a carrier", "kind": "sandbox"})
+        add("/v1/routes", {"name": "a route", "when": {}, "carriers": [{"carrier": things["/v1/carriers"]}]})
+        add("/v1/senders", {"sender": "+12025550100"})
+        add("/v1/pools", {"name": "a pool", "senders": [things["/v1/senders"]]})
+        columba.request("PUT", "/v1/senders/rules/FR", {"names": "registered"}, key=key)
+        things["/v1/senders/rules"] = "FR"
+    add("/v1/webhooks", {"url": f"{sink.url}/hook", "events": ["*"]})
+    add("/v1/templates", {"name": "a_template", "versions": [{"language": "en", "text": "Hidden words"}]})
+    add("/v1/media", None, body=PNG, headers={"Content-Type": "image/png"})
+    later = (datetime.now(UTC) + timedelta(hours=30)).isoformat().replace("+00:00", "Z")
+    add("/v1/messages", {"to": "+447700900123", "text": "Hidden words", "send_at": later, "metadata": {"a": "hidden"}})
+    things["/v1/events"] = eventually(lambda: get(columba, "/v1/events", key)["data"])[0]["id"]
+    things["/v1/deliveries"] = eventually(lambda: get(columba, "/v1/deliveries", key)["data"])[0]["id"]
+    add("/v1/consents", {"number": "+447700900199", "action": "opt_out", "source": "hidden"})
+    add("/v1/consents/imports", {"name": "hidden.csv", "action": "opt_out", "source": "hidden"})
+    columba.request("PUT", "/v1/verifications/settings", {"countries": ["GB"]}, key=key)
+    add("/v1/verifications", {"to": "+447700900124"})
+    add("/v1/privacy/erase", {"number": "+447700900198"})
+    things["/v1/privacy/jobs"] = things.pop("/v1/privacy/erase")
+    add("/v1/secrets", {"name": "hidden_secret", "value": "hidden value"}, "name")
+    add("/v1/destinations", {"name": "a place", "request": {"url": f"{sink.url}/forward"}, "auth": {"kind": "none"}})
+    forward = {"forward": {"to": [things["/v1/destinations"]]}}
+    add("/v1/rules", {"name": "a rule", "when": {"to": ["+12025550100"]}, "then": [forward]})
+    if not live:
+        make("/v1/sandbox/inbound", {"from": "+447700900125", "to": "+12025550100", "text": "Hidden words"})
+        things["/v1/forwards"] = eventually(lambda: get(columba, "/v1/forwards", key)["data"])[0]["id"]
+    add("/v1/alerts", {"name": "hidden", "on": ["message.failed"], "channels": [{"kind": "webhook", "url": sink.url}]})
+    add("/v1/keys", {"name": "a key", "mode": "live" if live else "test"})
+    return House(key, things)
+
+
+def collection(one: Operation) -> str:
+    return one.path.partition("/{")[0]
+
+
+def seen(columba: Program, every: list[Operation], house: House) -> dict[str, Any]:
+    """Everything that the house's key is shown of its things, but the links of media: each is a new one."""
+    shown = {}
+    for one in every:
+        thing = house.things.get(collection(one))
+        if one.method == "GET" and "{" in one.path and thing and one.name not in STREAMS | {"download_media"}:
+            answer = columba.request("GET", one.at(id=thing, name=thing, country=thing), key=house.key)
+            assert answer.status in (200, 404, 405, 409), (one.name, answer)
+            shown[one.name] = re.sub(r'"url(_expires_at)?": "[^"]*"', "", json.dumps(answer.json))
+    return shown
+
+
+@pytest.fixture(scope="module")
+def houses(columba: Program, sink: Sink) -> dict[str, House]:
+    return {mode: furnish(columba, sink, key, mode == "live") for mode, key in
+            (("live", columba.live_key), ("test", columba.test_key))}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def strangers(columba: Program) -> dict[str, str]:
+    """Keys of another account."""
+    keys = {mode: another_account(columba, n) for n, mode in enumerate(("test", "live"))}
+    for key in keys.values():
+        eventually(lambda key=key: columba.request("GET", "/v1/messages", key=key).status == 200)
+    return keys
+
+
+def test_what_is_anothers_is_not_there(
+    columba: Program, every: list[Operation], houses: dict[str, House], strangers: dict[str, str]
+) -> None:
+    before = {mode: seen(columba, every, house) for mode, house in houses.items()}
+    wrong = []
+    for mode, house in houses.items():
+        other = "test" if mode == "live" else "live"
+        for key in (strangers[mode], strangers[other], houses[other].key):
+            for one in every:
+                thing = house.things.get(collection(one))
+                if "{" not in one.path or thing is None or one.path.startswith(GLOBAL):
+                    continue
+                if key == houses[other].key and one.path.startswith(SHARED):
+                    continue
+                answer = ask(columba, one, key, path=one.at(id=thing, name=thing, country=thing))
+                if answer.status not in (404, 403) or "idden" in str(answer):
+                    wrong.append((mode, one.name, answer))
+    assert not wrong
+    assert {mode: seen(columba, every, house) for mode, house in houses.items()} == before
+
+
+def test_no_list_shows_what_is_anothers(
+    columba: Program, every: list[Operation], houses: dict[str, House], strangers: dict[str, str]
+) -> None:
+    ids = {thing for house in houses.values() for thing in house.things.values() if "_" in thing}
+    for key in strangers.values():
+        for one in every:
+            if one.method == "GET" and "{" not in one.path and not one.public and one.name not in STREAMS:
+                answer = columba.request("GET", one.path, key=key)
+                assert answer.status in (200, 403, 422), (one.name, answer)
+                text = str(answer.json)
+                assert "idden" not in text, (one.name, answer)
+                assert not [an_id for an_id in ids if an_id in text], (one.name, answer)
