@@ -572,11 +572,28 @@ class App:
             self.store, self.ids, clock, self.consent.ledger, self.consent.policy, auth.key, self.keys.default_country,
             self._request_id,
         )  # fmt: skip
-        endpoints = [
+        endpoints = [  # in the order in which they are described
             *messages_endpoints(self.store, self.cancel, self.redact, clock, self.keys.default_country),
             *templates_endpoints(self.templates, self.store, self.ids, self._price),
+            *verify_endpoints(self.verifying, self.policies, self.store, clock),
+            *media_endpoints(self.media, self.fetching, self.egress, self.store, clock),
+            *sandbox_endpoints(self.receive, self.carriers),
             *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
             *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
+            *self.forwards.endpoints(),
+            *destinations_endpoints(
+                self.destinations, self.performing, self.egress, self.ids, clock, self._account, self.forwards.naming
+            ),
+            *echo.endpoints(),
+            *consent_endpoints(
+                self.store, self.consent.ledger, self.policies, self.consent.policy, self.consent.pools, clock,
+                self.keys.default_country
+            ),
+            *consent_files_endpoints(self.store, imports),
+            *quiet_endpoints(self.quiet, self.policies, clock, self.keys.default_country),
+            *content_endpoints(self.content, self.holding, self.policies, self.store, clock),
+            *privacy_endpoints(self.jobs, self.store, self.keys.default_country, self.policies, self.sweeping.rules),
+            *audit_endpoints(self.audit, self.store),
             *carriers_endpoints(
                 self.network,
                 self.states,
@@ -607,27 +624,10 @@ class App:
                 self.prices.of,
                 self.prices.currency,
             ),
-            *consent_endpoints(
-                self.store, self.consent.ledger, self.policies, self.consent.policy, self.consent.pools, clock,
-                self.keys.default_country
-            ),
-            *verify_endpoints(self.verifying, self.policies, self.store, clock),
-            *consent_files_endpoints(self.store, imports),
-            *content_endpoints(self.content, self.holding, self.policies, self.store, clock),
-            *quiet_endpoints(self.quiet, self.policies, clock, self.keys.default_country),
             *senders_endpoints(self.senders, self.network.of, self.ids),
             *spend_endpoints(self.prices, self.budgets, self.network.of, self.store, clock),
-            *audit_endpoints(self.audit, self.store),
-            *privacy_endpoints(self.jobs, self.store, self.keys.default_country, self.policies, self.sweeping.rules),
-            *sandbox_endpoints(self.receive, self.carriers),
-            *self.forwards.endpoints(),
-            *destinations_endpoints(
-                self.destinations, self.performing, self.egress, self.ids, clock, self._account, self.forwards.naming
-            ),
-            *echo.endpoints(),
-            *media_endpoints(self.media, self.fetching, self.egress, self.store, clock),
-            *alerts_endpoints(self.alerts, self.alert_sending, self.store, self.egress, self.ids, clock),
             *smpp_endpoints(self.smpp, self.sending, self.carriers, self.keys, clock, self.stopping),
+            *alerts_endpoints(self.alerts, self.alert_sending, self.store, self.egress, self.ids, clock),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),
             *oauth.endpoints(),
             *self.operation.endpoints(),

@@ -28,6 +28,7 @@ from columba.routing.second import SecondRoutes
 from columba.store import Store
 
 TAG: Final = "Operation"
+OWNERS: Final = {"send": "car", "webhook": "whk", "forward": "dst", "action": "acc", "smpp": "key"}  # of lanes, by kind
 _TEXT: Final = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
 Labelled = Iterable[tuple[tuple[str, ...], float]]
 
@@ -144,10 +145,7 @@ class Operation:
 
     def _each(self, read: Callable[[Lane], float]) -> Labelled:
         lanes = self._lanes.owned.values()
-        return [
-            ((ids.show("whk" if lane.kind.name == "webhook" else "car", lane.id), lane.kind.name), read(lane))
-            for lane in lanes
-        ]
+        return [((ids.show(OWNERS[lane.kind.name], abs(lane.id)), lane.kind.name), read(lane)) for lane in lanes]
 
     def _age(self, lane: Lane) -> float:
         oldest = lane.oldest()

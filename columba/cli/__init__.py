@@ -30,36 +30,52 @@ RUN: dict[str, Place] = {
     "keys": Place("columba.cli.admin:keys", "Make, list, rotate and revoke API keys, in the store itself."),
     "migrate": Place("columba.cli.admin:migrate", "Bring the database to this version."),
     "doctor": Place("columba.cli.doctor:doctor", "Look for what is wrong, and say how to mend it."),
+    "alerts": Place(
+        "columba.cli.alerts:alerts", "Be told when something goes wrong: by mail, to a webhook, in Slack or by text."
+    ),
 }
-USE: dict[str, Place] = {
+SEND: dict[str, Place] = {
     "send": Place("columba.cli.client:send", "Send a text."),
-    "messages": Place("columba.cli.client:messages", "List messages, or show one with its parts and timeline."),
+    "messages": Place(
+        "columba.cli.client:messages", "List messages, show one with its parts and timeline, cancel or redact one."
+    ),
     "templates": Place("columba.cli.templates:templates", "Make, approve, preview and delete message templates."),
     "verify": Place("columba.cli.verify:verify", "Send two-factor codes, check them, see what the guard blocks."),
+    "media": Place("columba.cli.media:media", "Upload, list, fetch and delete pictures and other files."),
+}
+RECEIVE: dict[str, Place] = {
+    "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
+    "webhooks": Place(
+        "columba.cli.webhooks:webhooks", "Have events posted to you; see what came of it, and have it again."
+    ),
+    "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),
+    "forward": Place("columba.cli.rules:forward", "Try out what is done with a text from a person."),
+    "forwards": Place("columba.cli.rules:forwards", "See what rules did with texts; try again what failed."),
+    "destinations": Place("columba.cli.destinations:destinations", "Set up and try out where texts are forwarded to."),
+}
+RIGHT: dict[str, Place] = {
+    "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
+    "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
+    "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
+    "advice": Place(
+        "columba.cli.content:advice", "Ask what carriers' filters may think of a text; see what is filtered."
+    ),
+    "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
     "privacy": Place("columba.cli.privacy:privacy", "Export and erase people by number; set how long what is kept."),
     "audit": Place("columba.cli.audit:audit", "See who saw or changed what, and whether the log of it is whole."),
+}
+NETWORKS: dict[str, Place] = {
     "carriers": Place("columba.cli.carriers:carriers", "Set up, look after and try out the ways to the networks."),
-    "routes": Place("columba.cli.routes:routes", "Say which carrier takes which message; ask which way one would take."),
+    "routes": Place(
+        "columba.cli.routes:routes", "Say which carrier takes which message; ask which way one would take."
+    ),
     "senders": Place("columba.cli.senders:senders", "Register numbers, short codes and names, and make pools of them."),
     "prices": Place("columba.cli.spend:prices", "Import and list what parts cost."),
     "spend": Place("columba.cli.spend:spend", "See what was spent, and bound it."),
     "smpp": Place("columba.cli.smpp:smpp", "List programs that are bound; follow the PDUs of a session."),
-    "alerts": Place(
-        "columba.cli.alerts:alerts", "Be told when something goes wrong: by mail, to a webhook, in Slack or by text."
-    ),
-    "media": Place("columba.cli.media:media", "Upload, list, fetch and delete pictures and other files."),
-    "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
-    "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
-    "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
-    "advice": Place("columba.cli.content:advice", "Ask what carriers' filters may think of a text; see what is filtered."),
-    "held": Place("columba.cli.content:held", "List, approve and reject messages whose text is held."),
-    "destinations": Place("columba.cli.destinations:destinations", "Set up and try out where texts are forwarded to."),
-    "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),
-    "forward": Place("columba.cli.rules:forward", "Try out what is done with a text from a person."),
-    "forwards": Place("columba.cli.rules:forwards", "See what rules did with texts; try again what failed."),
-    "listen": Place("columba.cli.listen:listen", "Follow what happens, and post each event to a local address."),
 }
-COMMANDS = RUN | USE
+GROUPS = {"Run it": RUN, "Send": SEND, "Receive": RECEIVE, "Do it right": RIGHT, "Reach the networks": NETWORKS}
+COMMANDS = {name: place for commands in GROUPS.values() for name, place in commands.items()}
 
 FIRST_STEPS = """\
 A first text, over the simulated network:
@@ -100,7 +116,7 @@ class Lazy(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(f"Columba {__version__}, a self-hosted SMS platform.\n\n{FIRST_STEPS}\n")
-        for title, commands in (("Run it", RUN), ("Use it", USE)):
+        for title, commands in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, place.line) for name, place in commands.items()], col_max=12)
         self.format_options(ctx, formatter)

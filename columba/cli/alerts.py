@@ -3,20 +3,18 @@
 Exit codes: 0 done, 1 refused or failed (`test`: somebody was not reached), 2 asked wrongly, 3 nobody knows.
 """
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
+from columba.cli.carriers import json_or_file
 from columba.cli.client import Listing
 from columba.cli.show import clean, json_text, style
 
 MOST_LISTED = 1_000
-LONGEST = 1_000_000  # bytes of a JSON text
 COLUMNS = ("id", "name", "state", "open", "on", "channels", "last_notice_at")
 TOLD = ("created_at", "status", "channel", "recipient", "summary", "error")
 
@@ -94,7 +92,7 @@ def create(
       columba alerts create --name Rate --rate-below 0.9 --slack https://hooks.slack.com/services/...
       columba alerts create --config @night.json
     """
-    body: Json = _config(config) if config else {}
+    body: Json = json_or_file(config, "--config") if config else {}
     channels: list[Json] = []
     if email:
         channels.append({"kind": "email", "to": list(email)})
@@ -141,20 +139,20 @@ def history(api: Api, as_json: bool, alert_id: str) -> None:
     if as_json:
         click.echo(json_text(rows))
     else:
-        show.table(TOLD, [[clean(row.get(name) or "") for name in TOLD] for row in rows])
+        show.table(TOLD, [[show.cell(row.get(name)) for name in TOLD] for row in rows])
 
 
 @alerts.command()
 @with_api
 @click.argument("alert_id", metavar="ID")
-@click.argument("config", metavar="JSON")
-def change(api: Api, as_json: bool, alert_id: str, config: str) -> None:
-    """Change an alert: JSON with what is to be otherwise, or @FILE.
+@click.argument("changes", metavar="JSON")
+def change(api: Api, as_json: bool, alert_id: str, changes: str) -> None:
+    """Change an alert: its fields as JSON, @FILE or @-. What is left out stays.
 
     \b
       columba alerts change alr_... '{"every": 3600, "enabled": false}'
     """
-    changed = api.change("PATCH", _place(alert_id), _config(config))
+    changed = api.change("PATCH", _place(alert_id), json_or_file(changes, "JSON"))
     click.echo(json_text(changed) if as_json else f"{clean(changed['id'])}  {clean(changed['name'])}")
 
 
@@ -184,19 +182,3 @@ def _cell(row: Json, name: str) -> str:
     if name == "channels":
         value = ", ".join(each["kind"] for each in value or ())
     return "" if value is None else clean(value)
-
-
-def _config(text: str) -> Json:
-    try:
-        if text == "@-":
-            text = sys.stdin.read(LONGEST)
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text()
-        found = json.loads(text)
-    except OSError as error:
-        raise click.BadParameter(f"{clean(text[1:])} can't be read: {error.strerror}.", param_hint="JSON") from error
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"That is no JSON: {error}.", param_hint="JSON") from error
-    if not isinstance(found, dict):
-        raise click.BadParameter("Expected an object.", param_hint="JSON")
-    return found

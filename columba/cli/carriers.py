@@ -101,6 +101,19 @@ def create(
 @carriers.command()
 @with_api
 @click.argument("carrier_id", metavar="ID")
+@click.argument("changes", metavar="JSON")
+def change(api: Api, as_json: bool, carrier_id: str, changes: str) -> None:
+    """Change a carrier: its fields as JSON, @FILE or @-. What is left out stays.
+
+    \b
+      columba carriers change car_01j9... '{"rate": 50, "enabled": true}'
+    """
+    _told(api.change("PATCH", _place(carrier_id), json_or_file(changes, "JSON")), as_json)
+
+
+@carriers.command()
+@with_api
+@click.argument("carrier_id", metavar="ID")
 def pause(api: Api, as_json: bool, carrier_id: str) -> None:
     """Send nothing through it until it is resumed. What comes for it waits."""
     _told(api.post(f"{_place(carrier_id)}/pause", {}), as_json)
@@ -160,9 +173,9 @@ def _place(carrier_id: str) -> str:
 
 def json_or_file(text: str, hint: str) -> Json:
     """JSON as it stands, or what a file or standard input holds."""
-    if text.startswith("@"):
+    if text.startswith("@") or text == "-":
         try:
-            file = sys.stdin.buffer if text == "@-" else Path(text[1:]).open("rb")  # noqa: SIM115
+            file = sys.stdin.buffer if text in ("@-", "-") else Path(text[1:]).open("rb")  # noqa: SIM115
             with file:
                 text = file.read(LONGEST_CONFIG + 1).decode()
         except (OSError, UnicodeDecodeError) as error:

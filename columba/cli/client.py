@@ -13,7 +13,7 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json, Problem, with_api
 from columba.cli.show import clean, json_text, seconds, status, style
-from columba.cli.values import Duration, Moment, read_params
+from columba.cli.values import Duration, Moment, place, read_params
 
 CLASSES = ("otp", "transactional", "marketing")
 STATUSES = (
@@ -194,7 +194,7 @@ class Listing(click.Group):
 
 @click.group(cls=Listing)
 def messages() -> None:
-    """List messages, or show one with its parts and timeline.
+    """List messages, show one with its parts and timeline, cancel or redact one.
 
     Without a command the newest messages are listed: `columba messages --status failed` is `columba messages list
     --status failed`.
@@ -259,7 +259,7 @@ def list_(
         return
     show.table(
         ("id", "status", "created_at", "from", "to", "text"),
-        [[str(row.get(name) or "") for name in ("id", "status", "created_at", "from", "to", "text")] for row in rows],
+        [[show.cell(row.get(name)) for name in ("id", "status", "created_at", "from", "to", "text")] for row in rows],
         coloured_column=1,
     )
 
@@ -269,9 +269,7 @@ def list_(
 @click.argument("message_id", metavar="ID")
 def show_(api: Api, as_json: bool, message_id: str) -> None:
     """Show a message with its parts and timeline."""
-    if not message_id.isascii() or not message_id.replace("_", "").isalnum():
-        raise click.BadParameter(f"{message_id!r} is no id: they look like msg_01j9...", param_hint="ID")
-    message = api.get(f"/v1/messages/{message_id}")
+    message = api.get(place("messages", message_id))
     _check(message)
     if as_json:
         click.echo(json_text(message))
@@ -287,6 +285,27 @@ def show_(api: Api, as_json: bool, message_id: str) -> None:
             click.echo(f"  {name}")
             for row in message[name]:
                 click.echo(f"    {_row(row)}")
+
+
+@messages.command()
+@with_api
+@click.argument("message_id", metavar="ID")
+def cancel(api: Api, as_json: bool, message_id: str) -> None:
+    """Cancel a message that has not left: nobody gets any part of it."""
+    _changed(api.post(f"{place('messages', message_id)}/cancel", {}), as_json)
+
+
+@messages.command()
+@with_api
+@click.argument("message_id", metavar="ID")
+def redact(api: Api, as_json: bool, message_id: str) -> None:
+    """Remove a message's text and media for good; the record stays."""
+    _changed(api.post(f"{place('messages', message_id)}/redact", {}), as_json)
+
+
+def _changed(message: Any, as_json: bool) -> None:
+    _check(message)
+    click.echo(json_text(message) if as_json else _sentence(message, None))
 
 
 def _value(value: Any) -> str:

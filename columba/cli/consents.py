@@ -53,7 +53,7 @@ def _list(api: Api, as_json: bool, path: str, number: str | None, limit: int, co
     elif not rows and sys.stdout.isatty():
         click.echo("There are none.", err=True)
     else:
-        show.table(columns, [[clean(row.get(name) or "") for name in columns] for row in rows])
+        show.table(columns, [[show.cell(row.get(name)) for name in columns] for row in rows])
 
 
 _SCOPE = (

@@ -13,6 +13,7 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json, with_api
+from columba.cli.carriers import json_or_file
 from columba.cli.client import Listing
 from columba.cli.show import clean, json_text, style
 
@@ -106,17 +107,14 @@ def create(
 @destinations.command()
 @with_api
 @click.argument("destination_id", metavar="ID")
-@click.argument("file", metavar="FILE")
-def change(api: Api, as_json: bool, destination_id: str, file: str) -> None:
-    """Change the fields of a destination that a JSON file names; `-` is standard input.
+@click.argument("changes", metavar="JSON")
+def change(api: Api, as_json: bool, destination_id: str, changes: str) -> None:
+    """Change a destination: its fields as JSON, @FILE or @-. What is left out stays.
 
     \b
-      echo '{"timeout": 30, "params": {"tags": "sms,vip"}}' | columba destinations change dst_... -
+      columba destinations change dst_01j9... '{"timeout": 30, "params": {"tags": "sms,vip"}}'
     """
-    _told(
-        api.change("PATCH", _place(destination_id), _object(_content(file if file == "-" else f"@{file}", "FILE"))),
-        as_json,
-    )
+    _told(api.change("PATCH", _place(destination_id), json_or_file(changes, "JSON")), as_json)
 
 
 @destinations.command()

@@ -40,7 +40,7 @@ def list_(api: Api, as_json: bool, message: str | None, origin: str | None) -> N
     elif not rows and sys.stdout.isatty():
         click.echo("There is nothing: `columba media upload --help`.", err=True)
     else:
-        show.table(COLUMNS, [[clean(row.get(name) or "") for name in COLUMNS] for row in rows])
+        show.table(COLUMNS, [[show.cell(row.get(name)) for name in COLUMNS] for row in rows])
 
 
 @media.command("show")

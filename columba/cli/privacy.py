@@ -27,11 +27,11 @@ def privacy() -> None:
 @privacy.command()
 @with_api
 @click.argument("number", metavar="NUMBER")
-@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where to; standard output without it.")
-def export(api: Api, as_json: bool, number: str, out: str | None) -> None:
+@click.option("-o", "--output", "out", default="-", metavar="FILE", help="Where to; - is standard output.")
+def export(api: Api, as_json: bool, number: str, out: str) -> None:
     """Write all that is kept of a person, as lines of JSON."""
     made = api.post("/v1/privacy/export", {"number": number})
-    if out is None:
+    if out == "-":
         for piece in api.drain(made["url"]):
             click.echo(piece, nl=False)
         return

@@ -38,7 +38,7 @@ def list_(api: Api, as_json: bool) -> None:
     for row in rows:
         days = "every day" if len(row["days"]) == 7 else ", ".join(row["days"])
         shown = {**row, "classes": ", ".join(row["classes"]), "days": days}
-        cells.append([clean(shown.get(name) or "") for name in COLUMNS])
+        cells.append([show.cell(shown.get(name)) for name in COLUMNS])
     show.table(COLUMNS, cells)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from columba.cli import RUN, USE, columba
+from columba.cli import GROUPS, columba
 from columba.settings import FILE, SETTINGS, Setting
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -81,7 +81,7 @@ def cli() -> str:
     """docs/cli.md"""
     context = click.Context(columba, info_name="columba", **columba.context_settings)
     parts = [MADE, ABOUT_CLI]
-    for title, commands in (("Commands that run it", RUN), ("Commands that use it", USE)):
+    for title, commands in GROUPS.items():
         parts.append(f"## {title}\n")
         for name in commands:
             command = columba.get_command(context, name)

@@ -126,7 +126,7 @@ def move(api: Api, as_json: bool, route_id: str, position: int) -> None:
 @click.argument("route_id", metavar="ID")
 @click.argument("changes", metavar="JSON")
 def change(api: Api, as_json: bool, route_id: str, changes: str) -> None:
-    """Change a route: its fields as JSON, @FILE or @-.
+    """Change a route: its fields as JSON, @FILE or @-. What is left out stays.
 
     \b
       columba routes change rte_01j9... '{"enabled": false}'

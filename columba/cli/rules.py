@@ -12,6 +12,7 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
+from columba.cli.carriers import json_or_file
 from columba.cli.client import Listing
 from columba.cli.show import clean, json_text, style
 from columba.cli.values import Moment
@@ -87,11 +88,14 @@ def create(api: Api, as_json: bool, file: str, disabled: bool, position: int | N
 @rules.command()
 @with_api
 @click.argument("rule_id", metavar="ID")
-@click.argument("file", metavar="FILE")
-def update(api: Api, as_json: bool, rule_id: str, file: str) -> None:
-    """Change a rule as a JSON file says; what it leaves out stays. `-` is standard input."""
-    (changes,) = _read(file)
-    _print_rule(api.change("PATCH", _place("rules", rule_id), changes), as_json)
+@click.argument("changes", metavar="JSON")
+def change(api: Api, as_json: bool, rule_id: str, changes: str) -> None:
+    """Change a rule: its fields as JSON, @FILE or @-. What is left out stays.
+
+    \b
+      columba rules change rul_01j9... '{"stop": true}'
+    """
+    _print_rule(api.change("PATCH", _place("rules", rule_id), json_or_file(changes, "JSON")), as_json)
 
 
 @rules.command()

@@ -35,7 +35,7 @@ def list_(api: Api, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(rows))
     elif not rows and sys.stdout.isatty():
-        click.echo("There are none: `columba senders add --help`.", err=True)
+        click.echo("There are none: `columba senders create --help`.", err=True)
     else:
         show.table(
             ("id", "sender", "kind", "enabled", "default for", "rate", "description"),
@@ -68,7 +68,7 @@ def show_(api: Api, as_json: bool, sender_id: str) -> None:
 @click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Parts a second from it.")
 @click.option("--registration", metavar="JSON", help="10DLC, DLT and the like: JSON, @FILE or @-.")
 @click.option("--description", default="", metavar="TEXT", help="What it is for.")
-def add(
+def create(
     api: Api,
     as_json: bool,
     sender: str,
@@ -82,7 +82,7 @@ def add(
     """Register a number, a short code or a name.
 
     \b
-      columba senders add +12025550100 --default-for US
+      columba senders create +12025550100 --default-for US
     """
     body: Json = {
         "sender": sender, "countries": list(countries), "carriers": list(carriers), "default_for": list(default_for),
@@ -100,7 +100,7 @@ def add(
 @click.argument("sender_id", metavar="ID")
 @click.argument("changes", metavar="JSON")
 def change(api: Api, as_json: bool, sender_id: str, changes: str) -> None:
-    """Change a sender: its fields as JSON, @FILE or @-.
+    """Change a sender: its fields as JSON, @FILE or @-. What is left out stays.
 
     \b
       columba senders change snd_01j9... '{"enabled": false}'

@@ -75,6 +75,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def cell(value: object) -> str:
+    """A value in a table: nothing for what is not there, 0 for 0."""
+    return "" if value is None or value is False else clean(value)
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], coloured_column: int = -1) -> None:
     """A table on a terminal, its last column cut to fit; else a line a row, with tabs for programs."""
     rows = [[clean(cell) for cell in row] for row in rows]

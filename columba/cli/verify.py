@@ -143,4 +143,4 @@ def _table(rows: list[Json], columns: tuple[str, ...], as_json: bool) -> None:
     elif not rows and sys.stdout.isatty():
         click.echo("There are none.", err=True)
     else:
-        show.table(columns, [[str(row.get(name) or "") for name in columns] for row in rows])
+        show.table(columns, [[show.cell(row.get(name)) for name in columns] for row in rows])

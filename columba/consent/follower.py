@@ -1,8 +1,9 @@
 """Hears what people say of being texted: the first follower of inbound texts, and of what carriers refuse.
 
 A text that means stop, start or help is recorded and answered in the transaction that records the text, and marked as
-handled, so that only a rule that names it sees it. A word that often means something else ("yes") counts only for somebody who has opted
-out or was asked to confirm, and rules see it too. A carrier's word that somebody has opted out goes to the same ledger.
+handled, so that only a rule that names it sees it. A word that often means something else ("yes") counts only for
+somebody who has opted out or was asked to confirm, and rules see it too. A carrier's word that somebody has opted out
+goes to the same ledger.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

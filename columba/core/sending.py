@@ -9,12 +9,13 @@ the lane stops.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
 from columba.core import events, status
+from columba.core.aside import Aside, Move, Try, reroute_steps, seen_of
 from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, Web, anywhere
 from columba.core.cutting import encoding_number, planned
 from columba.core.gather import Gather
@@ -46,42 +47,6 @@ Attach = Callable[[Message, bool], tuple[str, tuple[str, ...]]]
 
 def as_they_are(message: Message, _takes_media: bool) -> tuple[str, tuple[str, ...]]:
     return message.text or "", tuple(message.extra.media or ())
-
-
-# Errors of a carrier's own, which say nothing of the message: another may take it.
-ITS_OWN = frozenset({None, "rejected", "carrier_failed", "carrier_unavailable", "throttled"})
-
-
-class Stranded(NamedTuple):
-    """A message that a carrier has surely not taken, and why."""
-
-    message: Message
-    outcome: Outcome
-
-
-class Move(NamedTuple):
-    """Where a message goes on. `hop` counts its carriers from 0; `told` is what its event says."""
-
-    lane: int
-    hop: int
-    told: dict[str, Any]
-
-
-class Aside(Protocol):
-    """What stands beside the sending, and knows more ways than one: health, prices, where else a message may go."""
-
-    def settled(self, carrier_id: int, taken: int, refused: int, heard: int) -> None:
-        """Of the parts that a carrier was given, how many it took, refused for reasons of its own, and answered at all."""
-        ...
-
-    def taken(self, lane_id: int, sent: Sequence[tuple[Message, list[int]]]) -> Sequence[Step]:
-        """Steps for messages that are sent now, with the numbers of the parts that went. Steps 0 and 2 of their plan are
-        the fence, and the messages that became `sent`."""
-        ...
-
-    async def elsewhere(self, carrier_id: int, stranded: Sequence[Stranded]) -> Mapping[int, Move]:
-        """Those that may go on with another carrier, by their ids."""
-        ...
 
 
 log = structlog.get_logger()
@@ -583,7 +548,8 @@ class Sending:
         steps += (Step(CORE["find_parked"], landed, 0), *self._receive.parked_steps(after=told + 3))
         left = len(steps)
         if going:
-            steps += _reroute(lane, going, now, left)
+            tries = [Try(flight.message, move, event, flight.outcomes) for flight, move, event in going]
+            steps += reroute_steps(lane.id, tries, now, left)
         a_plan = plan(*steps)
         anew = events.Anew(self._ids, (*happened, *(row[1] for row in landed)))
         results = await lane.settle(a_plan, anew)
@@ -610,32 +576,15 @@ class Sending:
         """Which messages go on with another carrier. None that may have left: nobody gets a text twice for it."""
         if self.aside is None:
             return {}
-        stranded = []
-        taken = refused = heard = 0
-        for flight, verdict in zip(flights, verdicts, strict=True):
-            worst: Outcome | None = None
-            surely = not flight.message.sent_parts and verdict.status != status.EXPIRED
-            for n, outcome in flight.outcomes:
-                kind = outcome.kind
-                if n:
-                    taken += kind == "sent"
-                    refused += kind in ("retry", "reroute", "unknown", "unsent") or (
-                        kind == "failed" and outcome.error in ("carrier_failed", "carrier_unavailable")
-                    )
-                    heard += kind not in ("unknown", "unsent")
-                if kind in ("sent", "unknown"):
-                    surely = False
-                elif kind == "reroute" or (n and (kind == "retry" or (kind == "failed" and outcome.error in ITS_OWN))):
-                    worst = outcome
-                elif kind == "failed":
-                    surely = False
-            if surely and worst is not None:
-                stranded.append(Stranded(flight.message, worst))
-        self.aside.settled(carrier_id, taken, refused, heard)
-        if not stranded:
+        seen = seen_of(
+            (flight.message, flight.outcomes, verdict.status == status.EXPIRED)
+            for flight, verdict in zip(flights, verdicts, strict=True)
+        )
+        self.aside.settled(carrier_id, seen.taken, seen.refused, seen.heard)
+        if not seen.stranded:
             return {}
         try:
-            return await self.aside.elsewhere(carrier_id, stranded)
+            return await self.aside.elsewhere(carrier_id, seen.stranded)
         except StoreUnavailable:
             return {}
         except Exception:
@@ -778,29 +727,6 @@ def _spread(flight: Flight, parts: tuple[Outcome, ...]) -> None:
         message.segments = len(parts)
         flight.recut = True
     flight.outcomes += enumerate(parts, 1)
-
-
-def _reroute(
-    lane: Lane, going: Sequence[tuple[Flight, Move, Event]], now: int, first: int
-) -> tuple[Step, Step, Step, Step, Step]:
-    """Steps from the place `first` on: messages go to other lanes, and what they have been through is kept."""
-    rows, hops, made = [], [], []
-    for flight, move, event in going:
-        message = flight.message
-        rows.append((lane.id, message.id, move.lane, now))
-        made.append(events.row(event, message.callback if (message.callback or 0) > 0 else None))
-        for n, outcome in flight.outcomes:
-            hops.append(
-                (
-                    message.id, move.hop, n or 1, lane.id & ~63, status.FAILED, clean(outcome.error), clean(outcome.code),
-                    now,
-                )
-            )  # fmt: skip
-    return (
-        Step(SQL["reroute_messages"], rows, given=0),
-        Step(SQL["insert_hops"], hops, given=first),
-        *events.steps(made, first + 2, given=first),
-    )
 
 
 def _fence(lane: Lane) -> tuple[int, int, str]:

@@ -11,12 +11,13 @@ from typing import Any, Final
 import structlog
 
 from columba.core import events, ids, status
+from columba.core.aside import SQL as ASIDE
+from columba.core.aside import Move, Stranded
 from columba.core.contract import Carrier
 from columba.core.ids import Ids
 from columba.core.lanes import Lane, Lanes
 from columba.core.model import MESSAGE_REROUTED, Message, message_of
-from columba.core.sending import CLOSED, Move, Sending, Stranded
-from columba.core.sending import SQL as SENDING
+from columba.core.sending import CLOSED, Sending
 from columba.errors import Refusal
 from columba.routing.carriers import LANES
 from columba.routing.health import SQL, Healths
@@ -262,7 +263,7 @@ class Failover:
             results = await self._store.commit(
                 plan(
                     Step(CORE["fence"], [(lane.id, lane.epoch, lane.token)]),
-                    Step(SENDING["reroute_messages"], rows, given=0),
+                    Step(ASIDE["reroute_messages"], rows, given=0),
                     *events.steps(made, 2, given=1),
                 )
             )

@@ -32,7 +32,7 @@ def test_each_command_is_there_with_the_help_that_the_overview_gives(name: str) 
     assert command is not None
     assert command.help is not None
     assert command.help.split("\n\n")[0].replace("\n", " ") == COMMANDS[name].line
-    assert CliRunner().invoke(columba, [name, "-h"]).exit_code == 0
+    assert CliRunner().invoke(columba, [name, "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_person_is_exported_and_erased(columba: Program, tmp_path: Path) -> No
     send(columba, to, text="canary two", send_at=(datetime.now(UTC) + timedelta(days=9)).isoformat())
     ended(columba, sent["id"], "delivered")
     out = tmp_path / "person.ndjson"
-    run(columba, "privacy", "export", to, "--out", str(out))
+    run(columba, "privacy", "export", to, "--output", str(out))
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert {each["text"] for each in lines if each["kind"] == "messages"} == {"canary one", "canary two"}
     job = run(columba, "privacy", "erase", to, "--yes")

@@ -1,6 +1,7 @@
 """`/v1/routes`: added, listed in order, moved, changed, deleted; by whom; in force everywhere; and explained."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ async def test_explain_tells_what_accept_does(house: Routed) -> None:
         assert all(each["why"] for each in explained["routes"] + explained["carriers"] if not each["taken"])
         sent = await house.api("POST", "/v1/messages", {"to": "+447700900123", "text": "Hello", **fields})
         assert sent.status == 202, sent.json
-        shown = await eventually(lambda an_id=sent.json["id"]: _parts(house, an_id))
+        shown = await eventually(partial(_parts, house, sent.json["id"]))
         assert shown["parts"][0]["carrier"] == taken
     refused = await house.api("POST", "/v1/routes/explain", {"to": "+44", "text": ""})
     assert refused.status == 422

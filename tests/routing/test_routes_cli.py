@@ -65,12 +65,12 @@ async def test_routes(command: Command) -> None:
 
 async def test_senders(command: Command) -> None:
     made = await command.read(
-        "senders", "add", "+12025550100", "--default-for", "US", "--registration",
+        "senders", "create", "+12025550100", "--default-for", "US", "--registration",
         '{"ten_dlc": {"campaign": {"class": "T"}}}',
     )  # fmt: skip
     assert (made["rate"], made["default_for"]) == (1.25, ["US"])
-    assert (await command("senders", "add", "Columba")).stdout.split()[1:] == ["Columba", "name"]
-    assert (await command("senders", "add", "Columba")).exit_code == 1
+    assert (await command("senders", "create", "Columba")).stdout.split()[1:] == ["Columba", "name"]
+    assert (await command("senders", "create", "Columba")).exit_code == 1
     heads, _, line = (await command("senders")).stdout.splitlines()
     assert heads.split("\t")[:3] == ["ID", "SENDER", "KIND"]
     assert line.split("\t")[1:6] == ["+12025550100", "number", "yes", "US", "1.25"]

@@ -127,7 +127,8 @@ class TestPaths:
         ("query", "value"),
         [
             ("$.ticket.id", 7), ("$['ticket']['id']", 7), ("$.list[0]", "a"), ("$.list[-1]", "b"), ("$..id", 7),
-            ("$.rows[?@.n == 2].name", "two"), ("$.nope.nope", None), ("$.list[9]", None), ("$", {"ticket": {"id": 7}}),
+            ("$.rows[?@.n == 2].name", "two"), ("$.rows[?@.n in [2, 3]].name", "two"), ("$['x','ticket'].id", 7),
+            ("$['a,b']['c,d']", None), ("$.nope.nope", None), ("$.list[9]", None), ("$", {"ticket": {"id": 7}}),
         ],
     )  # fmt: skip
     def test_the_first_value(self, query: str, value: object) -> None:
@@ -146,6 +147,9 @@ class TestPaths:
             "$.a[?search(@.b, 'c')]",
             "$.a | $.b",
             "$" + ".a" * 400,
+            "$" + "[0,0]" * 40,  # two to the fortieth
+            "$['a','b'][*,*]",
+            "$[" + "0," * 100 + "0]",
             "",
         ],
     )
@@ -157,6 +161,16 @@ class TestPaths:
         documents: list[Any] = [None, 1, "x", [], [[[]]], True]
         for document in documents:
             assert jsonpath("$.a.b[0]", document) is None
+
+
+def doubling(word: str, levels: int) -> dict[str, Any]:
+    """A small schema, each level of which looks twice at the next."""
+    parts: dict[str, Any] = {f"d{n}": {word: [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": {**parts, f"d{levels}": {"type": "integer"}}, "$ref": "#/$defs/d0"}
+
+
+def unevaluated(levels: int) -> dict[str, Any]:
+    return {"allOf": [unevaluated(levels - 1)], "unevaluatedProperties": False} if levels else {"type": "object"}
 
 
 class TestSchemas:
@@ -178,11 +192,27 @@ class TestSchemas:
     @pytest.mark.parametrize(
         "schema",
         [{"type": "nope"}, {"$ref": "https://x.test/schema.json"}, {"$ref": "file:///etc/passwd"}, {"pattern": "(?=a)"},
-         {"pattern": "("}, {"enum": ["x" * 60_000]}],
+         {"pattern": "("}, {"enum": ["x" * 60_000]}, {"$ref": "#"}, {"$ref": "#/$defs/nothing"},
+         doubling("anyOf", 40), doubling("allOf", 12), unevaluated(20),
+         {"$defs": {"a": {"$id": "https://x.test/a", **doubling("anyOf", 20)}, "d1": {}}, "$ref": "#/$defs/a"}],
     )  # fmt: skip
     def test_what_is_refused(self, schema: dict[str, Any]) -> None:
         with pytest.raises(UserCodeError):
             Schema.parse(schema)
+
+    def test_references_within_the_schema(self) -> None:
+        schema = Schema.parse({"$defs": {"a~/b c": {"type": "integer"}}, "items": {"$ref": "#/$defs/a~0~1b%20c"}})
+        assert schema.problems([1, 2]) == []
+        assert schema.problems([1, "x"]) == ['[1]: the value is not of type "integer"']
+        assert Schema.parse(doubling("anyOf", 5)).problems("x")
+
+    def test_a_large_document_and_a_large_schema_are_not_multiplied(self) -> None:
+        choices = {"items": {"anyOf": [{"const": n} for n in range(400)]}}
+        began = time.process_time()
+        assert Schema.parse(choices).problems(["x"] * 5_000)
+        assert Schema.parse(choices).problems(["x"] * 500)
+        assert time.process_time() - began < 1.0
+        assert Schema.parse(choices).problems([1] * 500) == []
 
     def test_patterns_are_linear(self) -> None:
         began = time.process_time()
