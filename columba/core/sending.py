@@ -430,7 +430,7 @@ class Sending:
         if worst is EXPIRED:
             return Verdict(status.EXPIRED, message.due_at, "expired", None)
         state = self.states.get(lane.id)
-        if state is not None and worst.kind != "unsent":
+        if state is not None and worst.kind != "unsent" and flight.outcomes[0][0]:  # else the carrier never had it
             state.error, state.code, state.error_at = worst.error, worst.code, now
         if worst.kind in ("failed", "reroute"):
             return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)

@@ -21,6 +21,7 @@ PERSONAL: Final = frozenset(
         "messages",
         "verifications",
         "consents",
+        "suppressions",
         "privacy",
         "media",
         "forwards",
@@ -32,6 +33,7 @@ PERSONAL: Final = frozenset(
     )
 )
 READ: Final = "messages:read"
+TRACE: Final = "smpp:trace"  # with what people wrote, if that is asked for
 REVEALING: Final = frozenset(("webhooks", "forwards"))
 # What changes nothing of what is kept, or is told by messages and events themselves.
 NO_CHANGES: Final = ("preview_", "check_", "test_", "try_", "start_verification", "simulate_", "send_")
@@ -53,8 +55,9 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
     inner = endpoint.handler
     assert inner is not None
     family = (endpoint.scope or "").partition(":")[0]
+    room = endpoint.path.split("/")[2]  # of several rooms under one scope
     changes = endpoint.method != "GET" and not endpoint.name.startswith(NO_CHANGES)
-    shows = endpoint.method == "GET" and family in PERSONAL
+    shows = endpoint.method == "GET" and (family in PERSONAL or room in PERSONAL or endpoint.scope == TRACE)
     reveals = endpoint.scope == READ or family in REVEALING or endpoint.path.startswith("/v1/messages/{id}/")
     if not (changes or shows or reveals):
         return endpoint

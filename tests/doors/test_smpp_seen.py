@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from columba.core.status import LIVE
 from columba.doors.smpp.following import MOST_KEPT
 from columba.doors.smpp.logins import Limits
 from columba.smpp.pdu import BindTransmitter
@@ -101,6 +102,16 @@ async def test_what_is_not_to_be_followed(way: Way, path: str, mode: str, status
     an_id = await way.carrier()
     key = getattr(way.house.columba, f"{mode}_key")
     assert (await way.house.columba.whole("GET", path.format(id=an_id), key=key)).status == status
+
+
+async def test_a_key_that_reads_no_texts_follows_none(way: Way) -> None:
+    whole, an_id = way.house.columba.whole, await way.carrier()
+    key = await way.house.columba.key(LIVE, scopes=["smpp:trace", "messages:metadata"])
+    for path in ("/v1/smpp/trace", f"/v1/carriers/{an_id}/trace"):
+        reply = await whole("GET", f"{path}?bodies=true", key=key)
+        assert (reply.status, "messages:read" in reply.json["detail"]) == (403, True)
+        async with whole.follow(path, key=key) as stream:
+            assert "sessions" in await until(stream, "sessions")
 
 
 async def test_a_key_without_the_scope_follows_nothing(sqlite_house: House) -> None:

@@ -45,6 +45,8 @@ OWN_WORD = {"set_sender_rule", "delete_sender_rule"}  # a country names nothing 
 KEYS = "/v1/keys"  # a live key looks after the account's test keys too
 HIDDEN = "Hidden words"  # what only one account may read
 
+MOVING = re.compile(r'"(url|url_expires_at|request_id)": "[^"]*"|"health": {[^}]*}')  # differs from look to look
+
 # No account's own, and so the same for all.
 GLOBAL = ("/v1/presets/", "/v1/numbers/", "/media/", "/m/")
 # What a key may have instead, to see less.
@@ -258,7 +260,7 @@ def seen(columba: Program, every: list[Operation], houses: dict[str, House]) -> 
             if one.method == "GET" and named and thing and one.name not in STREAMS | {"download_media"}:
                 answer = columba.request("GET", one.at(id=thing, name=thing, country=thing), key=house.key)
                 assert answer.status in (200, 404, 409), (one.name, answer)
-                shown[f"{mode} {one.name}"] = re.sub(r'"url(_expires_at)?": "[^"]*"', "", json.dumps(answer.json))
+                shown[f"{mode} {one.name}"] = MOVING.sub("", json.dumps(answer.json))
     return shown
 
 
@@ -333,14 +335,12 @@ def test_nothing_of_anothers_can_be_named(
     for mode, house in houses.items():
         its = house.things
         forward = {"forward": {"to": [its["/v1/destinations"]]}}
-        text = {"from": "+447700900125", "to": "+12025550100", "text": "Hello"}
         bodies: list[tuple[str, Json]] = [
             ("/v1/messages", {"to": "+447700900123", "template": its["/v1/templates"]}),
             ("/v1/messages", {"to": "+447700900123", "text": "x", "media": [its["/v1/media"]]}),
             ("/v1/verifications", {"to": "+447700900123", "template": its["/v1/templates"]}),
             ("/v1/rules", {"name": "r", "when": {}, "then": [forward]}),
             ("/v1/rules/test", {"message_id": its["/v1/messages"]}),
-            ("/v1/rules/test", {"message": text, "rule": {"name": "r", "when": {}, "then": [forward]}, "send": True}),
             ("/v1/forwards/replay", {"destination": its["/v1/destinations"]}),
             ("/v1/forwards/replay", {"rule": its["/v1/rules"]}),
             ("/v1/content/held/approve", {"ids": [its["/v1/messages"]]}),
@@ -356,7 +356,7 @@ def test_nothing_of_anothers_can_be_named(
         heard = len(sink.requests)
         for path, body in bodies:
             answer = columba.request("POST", path, body, key=strangers[mode])
-            nothing = answer.status in (200, 202) and answer.json == {"count": 0}
+            nothing = answer.status in (200, 202) and answer.json["count"] == 0
             assert answer.status in (404, 409, 422) or nothing, (path, body, answer)
             assert HIDDEN not in str(answer), (path, answer)
         assert len(sink.requests) == heard
@@ -376,9 +376,11 @@ def test_nothing_of_anothers_can_be_named(
 
 
 def variants(value: Any) -> Iterator[Any]:
-    """The same with one text in it changed, each in turn."""
+    """The same with one text or number in it changed, each in turn."""
     if isinstance(value, str):
-        yield value + "1"
+        yield value.replace("2026-", "2025-") if value.startswith("2026-") else f"{value}1"
+    elif type(value) is int:
+        yield value + 1
     elif isinstance(value, dict | list):
         for name, each in value.items() if isinstance(value, dict) else enumerate(value):
             for other in variants(each):
@@ -393,6 +395,7 @@ def test_every_post_repeats_its_first_answer(columba: Program, every: list[Opera
     bodies = {
         "create_media": {"url": f"{sink.url}/none.png"},
         "create_webhook": {"url": f"{sink.url}/x", "events": ["*"]},
+        "create_sender": {"sender": "Columba"},
     }
     for one in posts:
         if one.name in NOT_KEPT:

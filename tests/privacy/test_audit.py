@@ -65,6 +65,23 @@ async def test_what_is_seen_is_noted_without_the_number(columba: Columba) -> Non
     assert sent.to == ANNA
 
 
+async def test_whatever_shows_people_is_noted(columba: Columba) -> None:
+    asked = {
+        "list_consents": "/v1/consents", "check_consent": f"/v1/consents/check?number=%2B{ANNA[1:]}",
+        "list_suppressions": "/v1/suppressions", "export_suppressions": "/v1/suppressions/export",
+        "export_consents": "/v1/consents/export", "list_forwards": "/v1/forwards", "list_media": "/v1/media",
+        "list_verifications": "/v1/verifications", "list_deliveries": "/v1/deliveries", "list_events": "/v1/events",
+        "trace_carrier": "/v1/carriers/car_0000000000000/trace?bodies=true",
+    }  # fmt: skip
+    for path in asked.values():
+        assert (await columba.whole("GET", path)).status in (200, 404)
+
+    async def all_of_them() -> bool:
+        return asked.keys() <= {each["action"] for each in await entries(columba)}
+
+    await eventually(all_of_them)
+
+
 async def test_the_chain_is_whole(columba: Columba) -> None:
     await asyncio.gather(*(change(columba, f"t{n}") for n in range(20)))
     found = (await columba.whole("GET", "/v1/audit/verify")).json

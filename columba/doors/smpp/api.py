@@ -81,7 +81,8 @@ TRACE: Final = """
 Server-Sent Events, as PDUs pass: `sessions` says which sessions are followed from here on (none, while none is open in
 the process that was asked), `pdu` is one PDU (`session`, `at`, `way`, `pdu`, `sequence`, `fields`, and the same in one
 `line`), `missed` says how many were left out because they passed faster than they were read. Passwords are never shown,
-what people wrote only with `bodies=true`. It goes on until you leave; nothing is kept.
+what people wrote only with `bodies=true`, to keys that have `messages:read` too. It goes on until you leave; nothing is
+kept.
 """.strip()
 
 
@@ -94,6 +95,10 @@ def endpoints(
     stopping: asyncio.Event,
 ) -> list[Endpoint]:
     """`stopping` ends the streams."""
+
+    def check(who: Key, bodies: bool) -> None:
+        if bodies and "messages:read" not in who.scopes:
+            raise Refusal("forbidden", "The key may not read what messages say: it lacks the scope messages:read.")
 
     def good(who: Key) -> Callable[[], bool]:
         def still() -> bool:
@@ -115,6 +120,7 @@ def endpoints(
     )  # fmt: skip
     async def trace_smpp_sessions(call: Call[None, TracingSome]) -> EventStream:
         who, name = _caller(call), call.query.system_id
+        check(who, call.query.bodies)
 
         def find() -> dict[str, Watch]:
             there = _bound(door, who)
@@ -128,6 +134,7 @@ def endpoints(
     )  # fmt: skip
     async def trace_carrier(call: Call[None, Tracing]) -> EventStream:
         who, an_id = _caller(call), ids.read("car", call.path["id"])
+        check(who, call.query.bodies)
         carrier = carriers().get(an_id or 0)
         if carrier is None or carrier.account_id != who.account_id or carrier.mode != who.mode:
             raise Refusal("not_found", "There is no such carrier.")
