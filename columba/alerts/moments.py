@@ -17,7 +17,7 @@ def quiet_until(quiet: Quiet | None, now: int) -> int | None:
         if quiet.days is not None and DAYS[day.weekday()] not in quiet.days:
             continue
         begins = _at(zone, day, quiet.from_)
-        ends = _at(zone, day + timedelta(days=1) if quiet.to <= quiet.from_ else day, quiet.to)
+        ends = _at(zone, day + timedelta(days=1) if quiet.until <= quiet.from_ else day, quiet.until)
         if begins <= moment < ends:
             return round(ends.timestamp() * 1000)
     return None

@@ -118,7 +118,7 @@ class Quiet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     from_: Hour = field(name="from")
-    to: Hour
+    until: Hour
     time_zone: Zone = "UTC"
     days: Annotated[list[Day], Meta(min_length=1, max_length=7)] | None = None
 
@@ -126,8 +126,8 @@ class Quiet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return _zone(self.time_zone)
 
     def check_hours(self) -> Iterable[FieldError]:
-        if self.from_ == self.to:
-            yield FieldError("to", "invalid_value", "Expected another time than `from`.")
+        if self.from_ == self.until:
+            yield FieldError("until", "invalid_value", "Expected another time than `from`.")
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

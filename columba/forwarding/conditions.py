@@ -380,7 +380,7 @@ def _one_of(values: Sequence[str]) -> str:
 
 def is_within(window: Window, ms: int) -> bool:
     """Hours that pass midnight belong to the day on which they begin."""
-    day, minute = _local(window.zone, ms // 60_000)
+    day, minute = _local(window.time_zone, ms // 60_000)
     first, last = _minutes(window.from_), _minutes(window.until)
     if first < last:
         return first <= minute < last and _on(window, day)
@@ -404,5 +404,5 @@ def _minutes(hour: str) -> int:
 
 
 def _spoken(window: Window, ms: int) -> str:
-    day, minute = _local(window.zone, ms // 60_000)
-    return f"{DAYS[day]} at {minute // 60:02}:{minute % 60:02} ({window.zone})"
+    day, minute = _local(window.time_zone, ms // 60_000)
+    return f"{DAYS[day]} at {minute // 60:02}:{minute % 60:02} ({window.time_zone})"

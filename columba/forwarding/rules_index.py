@@ -141,7 +141,7 @@ def why_not(rule: Rule, said: Said) -> str | None:
     if said.handled and said.keyword not in rule.keywords:
         return f"keyword: {said.keyword} is answered before the rules, but for those that name it"
     if rule.spec.schedule is not None and not is_on(rule.spec.schedule, said):
-        return f"schedule: it is not on at that hour ({rule.spec.schedule.zone})"
+        return f"schedule: it is not on at that hour ({rule.spec.schedule.time_zone})"
     return rule.condition.why_not(said)
 
 

@@ -36,21 +36,21 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     days: on these days of the week; every day if left out
     from: from this time of the day on
     until: up to, and not with, this time; where it is before `from`, of the next day
-    zone: whose clock counts, such as `Europe/London`
+    time_zone: whose clock counts, such as `Europe/London`
     """
 
     days: Annotated[list[Day], Meta(min_length=1, max_length=7)] | None = None
     from_: Hour = field(name="from", default="00:00")
     until: Hour = "24:00"
-    zone: Annotated[str, Meta(max_length=64)] = "UTC"
+    time_zone: Annotated[str, Meta(max_length=64)] = "UTC"
 
     def check_zone(self) -> Iterable[FieldError]:
         try:
-            known = self.zone in available_timezones() and ZoneInfo(self.zone) is not None
+            known = self.time_zone in available_timezones() and ZoneInfo(self.time_zone) is not None
         except (OSError, ValueError):
             known = False
         if not known:
-            yield FieldError("zone", "invalid_value", "Expected a time zone such as Europe/London or UTC.")
+            yield FieldError("time_zone", "invalid_value", "Expected a time zone such as Europe/London or UTC.")
 
     def check_until(self) -> Iterable[FieldError]:
         if self.from_ == self.until or self.from_ == "24:00":

@@ -45,7 +45,9 @@ on conflict (account_id, mode) do update set currency = excluded.currency,
 -- name: top_up
 -- rows: account_id int, mode int, amount int, at int
 update budgets set balance = coalesce(budgets.balance, 0) + r.amount, updated_at = r.at
-from {rows} r where budgets.account_id = r.account_id and budgets.mode = r.mode
+from (select account_id, mode, cast(sum(amount) as bigint) as amount, max(at) as at from {rows} r
+  group by account_id, mode) r
+where budgets.account_id = r.account_id and budgets.mode = r.mode
 returning budgets.account_id
 
 -- name: drop_budget

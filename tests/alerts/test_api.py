@@ -25,11 +25,11 @@ async def test_an_alert_from_its_making_to_its_end(house: House) -> None:
     assert (made["state"], made["open"], made["enabled"], made["recovery"]) == ("ok", 0, True, True)
     assert await house.get(f"/v1/alerts/{made['id']}") == made
     changed = await house.api(
-        "PATCH", f"/v1/alerts/{made['id']}", {"every": 3600, "quiet": {"from": "22:00", "to": "07:00"}}
+        "PATCH", f"/v1/alerts/{made['id']}", {"every": 3600, "quiet": {"from": "22:00", "until": "07:00"}}
     )
     assert changed.status == 200, changed.body
     assert (changed.json["every"], changed.json["name"]) == (3600, "Night shift")
-    assert changed.json["quiet"] == {"from": "22:00", "to": "07:00"}
+    assert changed.json["quiet"] == {"from": "22:00", "until": "07:00"}
     again = await house.api("PATCH", f"/v1/alerts/{made['id']}", {"quiet": None})
     assert again.json["quiet"] is None
     assert [each["id"] for each in (await house.get("/v1/alerts"))["data"]] == [made["id"]]
@@ -48,9 +48,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"on": ["*"], "channels": [{"kind": "text", "to": ["12"]}]}, "channels[0].to[0]"),
     ({"on": ["*"], "channels": [{"kind": "slack", "url": "http://169.254.169.254/"}]}, "channels[0].url"),
     ({"on": ["*"], "channels": [{"kind": "webhook", "url": "ftp://a.b"}]}, "channels[0].url"),
-    ({"on": ["*"], "quiet": {"from": "25:00", "to": "07:00"}}, "quiet.from"),
-    ({"on": ["*"], "quiet": {"from": "22:00", "to": "07:00", "time_zone": "Mars/Base"}}, "quiet.time_zone"),
-    ({"on": ["*"], "quiet": {"from": "22:00", "to": "22:00"}}, "quiet.to"),
+    ({"on": ["*"], "quiet": {"from": "25:00", "until": "07:00"}}, "quiet.from"),
+    ({"on": ["*"], "quiet": {"from": "22:00", "until": "07:00", "time_zone": "Mars/Base"}}, "quiet.time_zone"),
+    ({"on": ["*"], "quiet": {"from": "22:00", "until": "22:00"}}, "quiet.until"),
     ({"on": ["*"], "digest": {"at": ["08:00"], "time_zone": "../etc"}}, "digest.time_zone"),
     ({"delivery_rate": {"below": 0}}, "delivery_rate.below"),
     ({"on": ["*"], "every": 1}, "every"),

@@ -7,8 +7,8 @@ import pytest
 from columba.alerts.moments import next_digest, quiet_until
 from columba.alerts.shapes import Day, Digest, Quiet
 
-NIGHT = Quiet(from_="22:00", to="07:00", time_zone="Europe/Berlin")
-NOON = Quiet(from_="12:00", to="13:00")
+NIGHT = Quiet(from_="22:00", until="07:00", time_zone="Europe/Berlin")
+NOON = Quiet(from_="12:00", until="13:00")
 
 
 def ms(text: str) -> int:
@@ -35,7 +35,7 @@ def test_quiet_ends_when_it_says(quiet: Quiet | None, now: str, until: str | Non
 
 @pytest.mark.parametrize(("day", "is_quiet"), [("fri", True), ("sat", False)])
 def test_a_night_belongs_to_the_day_on_which_it_begins(day: Day, is_quiet: bool) -> None:
-    night = Quiet(from_="22:00", to="07:00", days=[day])
+    night = Quiet(from_="22:00", until="07:00", days=[day])
     assert (quiet_until(night, ms("2026-01-10T03:00:00Z")) is not None) is is_quiet  # a Saturday's small hours
 
 

@@ -389,6 +389,7 @@ def variants(value: Any) -> Iterator[Any]:
                 yield changed
 
 
+@pytest.mark.usefixtures("houses")  # with a carrier, so that messages are taken
 def test_every_post_repeats_its_first_answer(columba: Program, every: list[Operation], sink: Sink) -> None:
     posts = [one for one in every if one.method == "POST"]
     assert {one.name for one in posts if "Idempotency-Key" not in one.parameters} == NOT_KEPT

@@ -110,7 +110,7 @@ WRONG: list[tuple[Any, set[str]]] = [
         {"when.text.regex", "when.cel"},
     ),
     ({"name": "x", "then": [{"tag": "a"}], "when": {"text": {}}}, {"when.text.regex"}),
-    ({"name": "x", "then": [{"tag": "a"}], "schedule": {"zone": "Mars/Olympus"}}, {"schedule.zone"}),
+    ({"name": "x", "then": [{"tag": "a"}], "schedule": {"time_zone": "Mars/Olympus"}}, {"schedule.time_zone"}),
     ({"name": "x", "then": [{"tag": "a"}], "schedule": {"from": "9 am"}}, {"schedule.from"}),
 ]
 

@@ -280,6 +280,13 @@ async def test_a_dearer_carrier_is_paid_for_before_a_message_goes_there(
     await balance(house, "0.95")
 
 
+async def test_top_ups_at_once_are_all_added(house: Routed) -> None:
+    await budget(house, balance="0", currency="EUR")
+    asked = [house.api("POST", "/v1/spend/top-up", {"amount": "0.5"}) for _ in range(20)]
+    assert {each.status for each in await asyncio.gather(*asked)} == {200}
+    await balance(house, "10")
+
+
 async def test_bounds_are_taken_away(small: Routed) -> None:
     await small.make(name="A")
     await prices(small)
