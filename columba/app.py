@@ -191,9 +191,7 @@ class App:
         self.publisher = events.Publisher()
         self.policies = Policies(self.store, self.snapshots, clock)
         pools = Pools(lambda: self.senders.all)
-        self.consent = await open_consent(
-            self.store, self.policies, self.vault, self.ids, clock, self.publisher, pools
-        )
+        self.consent = await open_consent(self.store, self.policies, self.vault, self.ids, clock, self.publisher, pools)
         self.policy = Policy(networks(settings.allow_network))
         self.egress = Egress(self.policy, per_endpoint=200)
         self.web = Web(self.egress.request, settings.public_url, _here(settings.host, settings.port))
@@ -578,7 +576,7 @@ class App:
             *verify_endpoints(self.verifying, self.policies, self.store, clock),
             *media_endpoints(self.media, self.fetching, self.egress, self.store, clock),
             *sandbox_endpoints(self.receive, self.carriers),
-            *events_endpoints(self.store, self.feed, self.keys, clock, self.stopping),
+            *events_endpoints(self.store, self.feed, self.keys, self.stopping),
             *webhooks_endpoints(self.endpoints, self.delivering, self.store, self.egress, self.ids, clock, os.urandom),
             *self.forwards.endpoints(),
             *destinations_endpoints(
@@ -586,8 +584,13 @@ class App:
             ),
             *echo.endpoints(),
             *consent_endpoints(
-                self.store, self.consent.ledger, self.policies, self.consent.policy, self.consent.pools, clock,
-                self.keys.default_country
+                self.store,
+                self.consent.ledger,
+                self.policies,
+                self.consent.policy,
+                self.consent.pools,
+                clock,
+                self.keys.default_country,
             ),
             *consent_files_endpoints(self.store, imports),
             *quiet_endpoints(self.quiet, self.policies, clock, self.keys.default_country),
@@ -626,7 +629,7 @@ class App:
             ),
             *senders_endpoints(self.senders, self.network.of, self.ids),
             *spend_endpoints(self.prices, self.budgets, self.network.of, self.store, clock),
-            *smpp_endpoints(self.smpp, self.sending, self.carriers, self.keys, clock, self.stopping),
+            *smpp_endpoints(self.smpp, self.sending, self.carriers, self.keys, self.stopping),
             *alerts_endpoints(self.alerts, self.alert_sending, self.store, self.egress, self.ids, clock),
             *keys_endpoints(self.keys, self.ids, clock, os.urandom),
             *oauth.endpoints(),

@@ -50,7 +50,9 @@ CATALOGUE: Mapping[str, Code] = {
     "internal": Code(500, "Something unexpected went wrong", "Report it with the request_id.", 0x08, 20500),
     "quota_exceeded": Code(422, "The account has used up its quota", "Delete what is not needed, or have it raised."),
     # Mail
-    "mail_refused": Code(422, "The mail server refuses the e-mail", "Correct the address, or ask the server's operator."),
+    "mail_refused": Code(
+        422, "The mail server refuses the e-mail", "Correct the address, or ask the server's operator."
+    ),
     "mail_unavailable": Code(503, "The e-mail can't be sent for now", "It is tried again; the operator should look."),
     # Media
     "media_pending": Code(503, "The file is still being fetched", "Ask again in a moment."),
@@ -84,7 +86,9 @@ CATALOGUE: Mapping[str, Code] = {
     "not_a_template": Code(422, "It is none of the registered templates", "Use one, or register it.", 0x01, 30007),
     "insufficient_balance": Code(402, "The balance is spent", "Top it up: POST /v1/spend/top-up.", 0x58, 20003),
     "daily_cap_reached": Code(402, "The day's cap is reached", "Wait until midnight UTC, or raise it.", 0x58, 20003),
-    "no_price": Code(422, "No price is known for it", "Add it to the price table, or let such messages pass.", 0x0B, 21612),
+    "no_price": Code(
+        422, "No price is known for it", "Add it to the price table, or let such messages pass.", 0x0B, 21612
+    ),
     "no_recipient": Code(422, "The number does not exist", "Remove it from your list.", 0x0B, 21211),
     "opted_out": Code(422, "The recipient has opted out", "Don't send until they opt in again.", 0x0B, 21610),
     "consent_required": Code(
@@ -94,7 +98,9 @@ CATALOGUE: Mapping[str, Code] = {
     "content_refused": Code(422, "The text is likely to be filtered", "Change what each reason names.", 0x45, 30007),
     # Codes
     "too_many_attempts": Code(429, "It was tried too often", "Wait for Retry-After seconds.", 0x58, 60203),
-    "blocked": Code(403, "The guard against fraud stopped it", "See /v1/verifications/blocks and settings.", 0x08, 60410),
+    "blocked": Code(
+        403, "The guard against fraud stopped it", "See /v1/verifications/blocks and settings.", 0x08, 60410
+    ),
     "country_not_allowed": Code(403, "Codes are not sent to this country", "Add it to the settings.", 0x08, 60605),
     "not_cancelable": Code(409, "The message has left already", "Only scheduled or queued messages can be canceled."),
 }

@@ -37,7 +37,9 @@ def audit() -> None:
 @click.option("--by", metavar="KEY", help="Only those of this key.")
 @click.option("--action", metavar="ACTION", help="Only those of this action, such as erase_person.")
 @click.option("--about", metavar="ID", help="Only those that name this id.")
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def list_(api: Api, as_json: bool, by: str | None, action: str | None, about: str | None, limit: int) -> None:
     """List entries, the newest first."""
     query = [(name, value) for name, value in (("key", by), ("action", action), ("about", about)) if value]

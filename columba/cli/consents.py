@@ -39,7 +39,9 @@ def consents() -> None:
 @consents.command("list")
 @with_api
 @click.option("--number", metavar="NUMBER", help="Of one person.")
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def list_(api: Api, as_json: bool, number: str | None, limit: int) -> None:
     """List the ledger, the newest first."""
     _list(api, as_json, "/v1/consents", number, limit, LEDGER)
@@ -101,7 +103,9 @@ def _record(api: Api, as_json: bool, number: str, action: str, said: Json) -> No
 @consents.command()
 @with_api
 @click.argument("number")
-@click.option("--class", "klass", type=click.Choice(CLASSES), default="transactional", show_default=True)
+@click.option(
+    "--class", "klass", type=click.Choice(CLASSES), default="transactional", show_default=True, help="A message of it."
+)
 @click.option("--sender", metavar="SENDER", help="From which of yours.")
 @click.pass_context
 def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, sender: str | None) -> None:
@@ -134,7 +138,10 @@ def settings(api: Api, as_json: bool, changes: str | None) -> None:
 @consents.command("import")
 @with_api
 @click.argument("file", type=click.File("rb"))
-@click.option("--action", type=click.Choice(("opt_in", "opt_out")), default="opt_out", show_default=True)
+@click.option(
+    "--action", type=click.Choice(("opt_in", "opt_out")), default="opt_out", show_default=True,
+    help="What rows mean that don't say.",
+)  # fmt: skip
 @click.option("--class", "klass", type=click.Choice(CLASSES), help="The class it is about.  [default: all]")
 @click.option("--sender", metavar="SENDER", help="Your number or name it is about.  [default: all]")
 @click.option("--source", default="import", show_default=True, metavar="TEXT", help="Where it comes from.")
@@ -210,7 +217,9 @@ def _progress(told: Json) -> str:
 
 @consents.command()
 @with_api
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def imports(api: Api, as_json: bool, limit: int) -> None:
     """List the files that were imported, and how far each has come."""
     rows: Rows = [*api.pages("/v1/consents/imports", (), limit)]
@@ -256,7 +265,9 @@ def suppressions() -> None:
 @suppressions.command("list")
 @with_api
 @click.option("--number", metavar="NUMBER", help="Of one person.")
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def list_suppressions(api: Api, as_json: bool, number: str | None, limit: int) -> None:
     """List who has opted out and not in again, the newest first."""
     _list(api, as_json, "/v1/suppressions", number, limit, SUPPRESSED)

@@ -27,7 +27,9 @@ def advice() -> None:
 
 @advice.command("list")
 @with_api
-@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, metavar="N")
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=30, show_default=True, metavar="N", help="Of so many days."
+)
 def list_(api: Api, as_json: bool, days: int) -> None:
     """List what was filtered, by carrier and reason."""
     told = api.get("/v1/content/outcomes", [("days", str(days))])
@@ -45,7 +47,9 @@ def list_(api: Api, as_json: bool, days: int) -> None:
 @advice.command()
 @with_api
 @click.argument("text")
-@click.option("--class", "klass", type=click.Choice(CLASSES), default="marketing", show_default=True)
+@click.option(
+    "--class", "klass", type=click.Choice(CLASSES), default="marketing", show_default=True, help="A message of it."
+)
 @click.pass_context
 def text(ctx: click.Context, api: Api, as_json: bool, text: str, klass: str) -> None:
     """Judge a text: a score, every reason, and how to say it better. Ends with 1 if it would be held or refused."""
@@ -86,7 +90,9 @@ def held() -> None:
 @held.command("list")
 @with_api
 @click.option("--batch", metavar="ID", help="Those of one batch.")
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def list_held(api: Api, as_json: bool, batch: str | None, limit: int) -> None:
     """List what waits for approval, the newest first."""
     rows = list(api.pages("/v1/content/held", [("batch_id", batch)] if batch else (), limit))

@@ -147,13 +147,17 @@ def group(open_keys: OpenKeys) -> click.Group:
     @keys.command()
     @with_settings("data", "database")
     @click.argument("key_id", metavar="ID")
-    def revoke(settings: Settings, key_id: str) -> None:
+    @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+    def revoke(settings: Settings, key_id: str, as_json: bool) -> None:
         """Revoke a key: refused everywhere within a second, for good."""
 
         async def work(it: Opened) -> None:
             key = _find(it, key_id)
             done = await it.keys.revoke(key.id)
-            click.echo(f"{key.key_id} is revoked." if done else f"{key.key_id} was revoked before.", err=True)
+            if as_json:
+                _print_json({"id": key.key_id, "revoked": True})
+            else:
+                click.echo(f"{key.key_id} is revoked." if done else f"{key.key_id} was revoked before.", err=True)
 
         run(settings, work)
 

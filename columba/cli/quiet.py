@@ -67,7 +67,9 @@ def reset(api: Api, as_json: bool) -> None:
 @quiet.command()
 @with_api
 @click.argument("number")
-@click.option("--class", "klass", type=click.Choice(CLASSES), default="marketing", show_default=True)
+@click.option(
+    "--class", "klass", type=click.Choice(CLASSES), default="marketing", show_default=True, help="A message of it."
+)
 @click.option("--at", type=Moment(), metavar="TIME", help="At another moment than now.")
 @click.pass_context
 def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, at: str | None) -> None:

@@ -75,7 +75,9 @@ def show_(api: Api, as_json: bool, route_id: str) -> None:
 @click.option("--sender", multiple=True, metavar="SENDER", help="Messages that come from it.")
 @click.option("--class", "klass", multiple=True, type=click.Choice(CLASSES), help="Messages of this class.")
 @click.option("--tag", multiple=True, metavar="TAG", help="Messages with this tag.")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default="order", show_default=True)
+@click.option(
+    "--strategy", type=click.Choice(STRATEGIES), default="order", show_default=True, help="Which carrier is taken."
+)
 @click.option("--position", type=click.IntRange(1), metavar="N", help="Its place, from 1; the last without it.")
 @click.option("--failover", metavar="JSON", help="When another carrier is tried: JSON, @FILE or @-.")
 def create(

@@ -62,11 +62,11 @@ def show_rule(api: Api, as_json: bool, rule_id: str) -> None:
 
 @rules.command()
 @with_api
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE|JSON")
 @click.option("--disabled", is_flag=True, help="Write it down only.")
 @click.option("--position", type=click.IntRange(1), metavar="N", help="Its place; the last, if left out.")
 def create(api: Api, as_json: bool, file: str, disabled: bool, position: int | None) -> None:
-    """Add the rule that a JSON file holds, or the rules of an array. `-` is standard input.
+    """Add the rule that a JSON file holds, or the rules of an array. `-` is standard input; JSON may stand here itself.
 
     \b
       columba rules create order.json
@@ -362,11 +362,15 @@ def _place(kind: str, an_id: str) -> str:
 
 
 def _read(file: str) -> list[Json]:
-    """The object of a file, or the objects of its array."""
+    """The object of a file, or the objects of its array; or of a JSON text itself."""
     try:
-        stream = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
-        with stream:
-            text = stream.read(LARGEST_FILE + 1)
+        if file.lstrip()[:1] in ("{", "["):
+            text, file = file.encode(), "It"
+        else:
+            file = file.removeprefix("@")
+            stream = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
+            with stream:
+                text = stream.read(LARGEST_FILE + 1)
         found = json.loads(text.decode()) if len(text) <= LARGEST_FILE else None
     except OSError as error:
         raise click.BadParameter(f"{file!r} can't be read: {error}.", param_hint="FILE") from error

@@ -84,7 +84,9 @@ def show_(api: Api, as_json: bool, verification: str) -> None:
 @with_api
 @click.option("--to", metavar="NUMBER", help="Only those of this number.")
 @click.option("--status", type=click.Choice(tuple(STATES)), help="Only those with this status.")
-@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def list_(api: Api, as_json: bool, to: str | None, status: str | None, limit: int) -> None:
     """List verifications, the newest first."""
     query = [(name, value) for name, value in (("to", to), ("status", status)) if value]

@@ -145,7 +145,9 @@ def recover(api: Api, as_json: bool, webhook_id: str, since: str, until: str | N
 @click.option("--webhook", metavar="ID", help="Only those to it.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only those with this status.")
 @click.option("--event", metavar="ID|TYPE", help="Only those of an event, or of a type.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, metavar="N", help="How many at most."
+)
 def deliveries(api: Api, as_json: bool, webhook: str | None, status: str | None, event: str | None, limit: int) -> None:
     """List events on their way to webhooks, the newest first."""
     asked = {"endpoint": webhook, "status": status, "event": event}

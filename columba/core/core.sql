@@ -36,21 +36,45 @@ on conflict do nothing
 insert into events (subject, id, account_id, mode, type, at, data)
 select subject, id, account_id, mode, type, at, data from {rows} r
 
--- The deliveries of events: what subscriptions there are decides, in the same transaction. A callback below 0 is an SMPP
--- login, which is told outcomes alone.
--- name: find_deliveries
+-- Events and their deliveries: what subscriptions there are decides, in the same transaction. A callback below 0 is an
+-- SMPP login, which is told outcomes alone. They are three steps where a statement can't write two tables; PostgreSQL,
+-- where each is a journey, does all in the middle one.
+-- name: events
+-- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
+-- only sqlite
+insert into events (subject, id, account_id, mode, type, at, data)
+select subject, id, account_id, mode, type, at, data from {rows} r
+-- end
+
+-- name: their_deliveries
 -- rows: subject int, id int, account_id int, mode int, type int, at int, data text, callback int
 -- gives: event_id, endpoint_id, at
+-- only sqlite
 select r.id as event_id, s.endpoint_id, r.at from {rows} r
 join subscriptions s on s.account_id = r.account_id and s.mode = r.mode and s.type = r.type
 union all
 select r.id, r.callback, r.at from {rows} r where r.callback > 0 or (r.callback < 0 and r.type >= 40)
+-- end
+-- only postgres
+with r as materialized (select * from {rows} x), made as (
+  insert into events (subject, id, account_id, mode, type, at, data)
+  select subject, id, account_id, mode, type, at, data from r)
+insert into deliveries (endpoint_id, event_id, due_at, updated_at)
+select s.endpoint_id, r.id, r.at, r.at from r
+join subscriptions s on s.account_id = r.account_id and s.mode = r.mode and s.type = r.type
+union all
+select r.callback, r.id, r.at, r.at from r where r.callback > 0 or (r.callback < 0 and r.type >= 40)
+on conflict (endpoint_id, event_id) do nothing
+returning event_id, endpoint_id, due_at
+-- end
 
--- name: insert_deliveries
+-- name: keep_deliveries
 -- rows: event_id int, endpoint_id int, at int
+-- only sqlite
 insert into deliveries (endpoint_id, event_id, due_at, updated_at)
 select endpoint_id, event_id, at, at from {rows} r where true
 on conflict (endpoint_id, event_id) do nothing
+-- end
 
 -- What a delivery shows, for events that were made in the store.
 -- name: delivered_events

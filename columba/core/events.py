@@ -33,9 +33,9 @@ def steps(
     The second step, at + 1, gives (event_id, endpoint_id, at) of the deliveries.
     """
     return (
-        Step(SQL["insert_events"], rows, given=given, feed=feed),
-        Step(SQL["find_deliveries"], rows, given=given, feed=feed),
-        Step(SQL["insert_deliveries"], feed=at + 1),
+        Step(SQL["events"], rows, given=given, feed=feed),
+        Step(SQL["their_deliveries"], rows, given=given, feed=feed),
+        Step(SQL["keep_deliveries"], feed=at + 1),
     )
 
 

@@ -150,7 +150,7 @@ class Inbox:
             if said.carrier_message_id is not None:
                 parts.append(
                     (
-                        message.id, message.id, 1, text.carrier_id, said.carrier_message_id, status.RECEIVED, None,
+                        message.id, message.id, 0, text.carrier_id, said.carrier_message_id, status.RECEIVED, None,
                         None, now,
                     )
                 )  # fmt: skip

@@ -12,7 +12,7 @@ select id, account_id, mode, direction, status, class, lane, to_addr, from_addr,
 from (
   select r.*, row_number() over (partition by r.lane, r.carrier_message_id order by r.id) as nth, p.message_id as known
   from {rows} r
-  left join parts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.lane and p.status = 60) r
+  left join parts p on p.carrier_message_id = r.carrier_message_id and p.carrier_id = r.lane and p.n = 0) r
 where r.known is null and (r.nth = 1 or r.carrier_message_id is null)
   and (r.fragment is null or exists (
     select 1 from (select f.id from fragments f where f.id = r.fragment and f.message_id is null {lock f}) waiting))

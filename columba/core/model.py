@@ -169,6 +169,7 @@ def extra_text(extra: Extra) -> str | None:
 
 
 _seconds: dict[int, str] = {}
+_MILLIS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
 def rfc3339(ms: int) -> str:
@@ -179,7 +180,7 @@ def rfc3339(ms: int) -> str:
         if len(_seconds) > 1_000:
             _seconds.clear()
         text = _seconds[whole] = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest:03d}Z"
+    return text + _MILLIS[rest]
 
 
 # What can go wrong with a message after it was accepted: `error.code` in its answer. Documented in docs/errors.md.
@@ -260,7 +261,7 @@ def view(message: Message) -> Json:
         "callback_url": extra.callback_url,
         "batch_id": ids.show("bat", message.batch_id) if message.batch_id is not None else None,
         "redacted": extra.redacted_at is not None,
-        "error": error_view(message.error, message.carrier_code),
+        "error": None if message.error is None else error_view(message.error, message.carrier_code),
     }
     if extra.waits_for is not None and (waiting := waiting_view(message)) is not None:
         shown["waiting_for"] = waiting

@@ -104,7 +104,9 @@ class Receive:
             self._tell(self.aside, gathered, results[0], {row[0] for row in rows})
         told.set_result(None)
 
-    def _tell(self, aside: Aside, gathered: Sequence[tuple[int, Receipt]], matched: Sequence[Row], mine: set[int]) -> None:
+    def _tell(
+        self, aside: Aside, gathered: Sequence[tuple[int, Receipt]], matched: Sequence[Row], mine: set[int]
+    ) -> None:
         counts: dict[int, list[int]] = {}
         bad = False
         for carrier_id, each in gathered:

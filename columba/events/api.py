@@ -1,7 +1,7 @@
 """The endpoints of events: the list, one, and the stream."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -81,9 +81,7 @@ longer kept, the stream begins with the oldest one after it that is, and may rep
 """.strip()
 
 
-def endpoints(
-    store: Store, feed: Feed, keys: Keys, clock: Callable[[], int], stopping: asyncio.Event
-) -> list[Endpoint]:
+def endpoints(store: Store, feed: Feed, keys: Keys, stopping: asyncio.Event) -> list[Endpoint]:
     """`stopping` ends the streams."""
 
     @endpoint(
@@ -136,11 +134,8 @@ def endpoints(
         if last is not None:
             place = await feed.place(who.account_id, who.mode, last)
 
-        def good() -> bool:
-            key = keys.all.get(who.id)
-            return key is not None and key.revoked_at is None and (key.expires_at is None or clock() < key.expires_at)
-
-        return EventStream(feed.follow(who.account_id, who.mode, place, now, types, good), stopping)
+        follow = feed.follow(who.account_id, who.mode, place, now, types, lambda: keys.still(who))
+        return EventStream(follow, stopping)
 
     return [list_events, get_event, stream_events]
 

@@ -150,13 +150,13 @@ order by w.id, f.n, f.k
 -- rows: id int, account_id int, mode int, person text
 select r.id,
   case when exists (
-    select 1 from messages m where m.from_addr = r.person and m.id < r.id
+    select 1 from messages m where m.from_addr = r.person and m.from_addr <> '' and m.id < r.id
       and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 1) then 0 else 1 end,
   coalesce((
     select max(m.id) from messages m where m.to_addr = r.person and m.id < r.id
       and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 0), 0),
   coalesce((
-    select max(m.id) from messages m where m.from_addr = r.person and m.id < r.id
+    select max(m.id) from messages m where m.from_addr = r.person and m.from_addr <> '' and m.id < r.id
       and m.account_id + 0 = r.account_id and m.mode + 0 = r.mode and m.direction + 0 = 1), 0)
 from {rows} r
 

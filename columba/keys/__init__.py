@@ -210,6 +210,11 @@ class Keys:
         key = self._by_hash.get(digest)
         return key if key is not None and self._clock() < key.good_until(digest) else None
 
+    def still(self, who: Key) -> bool:
+        """Whether a key that was let in is good as it was then: for what goes on for long."""
+        key = self.all.get(who.id)
+        return key is not None and self._clock() < key.good_until(who.secret_hash) and who.scopes <= key.scopes
+
     async def first_account(self, an_id: int, name: str) -> bool:
         """Make the account of a new installation; False when there is one already."""
         # The bump goes first: its row's lock makes processes that start together take turns.

@@ -19,6 +19,7 @@ from columba.http.paging import Page, Paging, decode_cursor, page
 from columba.http.times import Moment, Timestamp, milliseconds, rfc3339
 from columba.keys import Key, Keys, Settings, expand, new_secret, unknown_scopes
 
+MOST_KEYS = 10_000  # of an account that are not revoked
 MOST_OVERLAP_S = 30 * 86_400
 LONGEST_S = 10 * 366 * 86_400  # of `expires_in`
 
@@ -124,7 +125,7 @@ def endpoints(keys: Keys, new_id: Ids, clock: Callable[[], int], random: Callabl
 
     @endpoint(
         "POST", "/v1/keys", body=NewKey, answer=KeyWithSecret, status=201, scope="keys:write", tag="Keys",
-        summary="Make a key", refusals=("wrong_mode",),
+        summary="Make a key", refusals=("wrong_mode", "too_many"),
         example={"name": "shop", "scopes": ["messages:write", "messages:read"]},
     )  # fmt: skip
     async def create_key(call: Call[NewKey, None]) -> KeyWithSecret:
@@ -135,6 +136,9 @@ def endpoints(keys: Keys, new_id: Ids, clock: Callable[[], int], random: Callabl
         if mode == status.LIVE and who.mode != status.LIVE:
             raise Refusal("wrong_mode", "A test key can't make live keys.")
         not_stronger(who, expand(asked.scopes))
+        there = sum(each.account_id == who.account_id and each.revoked_at is None for each in keys.all.values())
+        if there >= MOST_KEYS:  # every process has all of them in memory
+            raise Refusal("too_many", f"There are {MOST_KEYS} keys already: revoke those that nobody uses.")
         expires_at = None if asked.expires_at is None else _future(asked.expires_at, clock())
         if asked.expires_in is not None:
             expires_at = clock() + asked.expires_in * 1000

@@ -152,7 +152,7 @@ def endpoints(
                 code = "invalid_url" if problem.kind == "invalid_url" else "forbidden_url"
                 raise invalid([FieldError("url", code, problem.detail)])
             try:
-                got = await fetching.get(call.body.url)
+                got = await fetching.now(call.body.url)
             except Failed as failed:
                 raise invalid([FieldError("url", "invalid_url", f"It could not be fetched: {failed}")]) from None
             name = call.body.name or unquote(call.body.url.partition("?")[0].rpartition("/")[2])
@@ -198,7 +198,7 @@ def endpoints(
         return media.view(await find(call))
 
     @endpoint(
-        "GET", "/v1/media/{id}/content", media="application/octet-stream", scope="media:read", tag=TAG,
+        "GET", "/v1/media/{id}/content", media="*/*", scope="media:read", tag=TAG,
         summary="Download a file", refusals=("media_pending", "store_unavailable"),
     )  # fmt: skip
     async def download_media(call: Call[None, None]) -> Response:
@@ -238,7 +238,7 @@ def endpoints(
         return served(await media.read(medium), call.headers, (ends - clock()) // 1000)
 
     @endpoint(
-        "GET", "/media/{id}/{name}", public=True, query=LinkQuery, media="application/octet-stream", tag=TAG,
+        "GET", "/media/{id}/{name}", public=True, query=LinkQuery, media="*/*", tag=TAG,
         summary="Follow a link", refusals=("link_expired", "media_pending", "store_unavailable"),
     )  # fmt: skip
     async def follow_link(call: Call[None, LinkQuery]) -> Response:
@@ -248,7 +248,7 @@ def endpoints(
         return await by_link(media.links.check(call.path["id"], query.expires, query.sig), call, ends)
 
     @endpoint(
-        "GET", "/m/{code}", public=True, media="application/octet-stream", tag=TAG, summary="Follow a short link",
+        "GET", "/m/{code}", public=True, media="*/*", tag=TAG, summary="Follow a short link",
         refusals=("link_expired", "media_pending", "store_unavailable"),
     )  # fmt: skip
     async def follow_short_link(call: Call[None, None]) -> Response:

@@ -34,6 +34,7 @@ STOP_S: Final = 3.0
 WHOLE_S: Final = 45.0  # redirects and all
 CLAIM_MS: Final = 75_000  # longer than one try may take
 MOST_AT_ONCE, MOST_OF_A_CARRIER = 16, 4
+MOST_AWAITED: Final = 16  # for those who wait: each file may be held in memory
 MOST_READ: Final = 200
 MOST_REDIRECTS: Final = 5
 
@@ -85,6 +86,7 @@ class Fetching:
         self._authorize = authorize
         self._loop = asyncio.get_running_loop()
         self._running: dict[int, tuple[int, asyncio.Task[None]]] = {}
+        self._awaited = asyncio.Semaphore(MOST_AWAITED)
         self._beginning: asyncio.Task[None] | None = None
         self._again = self._stopped = False
         self.outcomes: dict[str, float] = {"kept": 0, "retried": 0, "failed": 0}
@@ -233,6 +235,14 @@ class Fetching:
         )
         if last and medium.id in {row[0] for row in results[0]}:
             self._publisher.published(results[2], {event.id: event})
+
+    async def now(self, url: str) -> Got:
+        """What is at a URL, for somebody who waits; Failed if it can't be had soon."""
+        try:
+            async with asyncio.timeout(WHOLE_S), self._awaited:
+                return await self.get(url)
+        except TimeoutError:
+            raise Failed("The server took too long.") from None
 
     async def get(self, url: str, carrier_id: int = 0) -> Got:
         """What is at a URL; Failed if it can't be had."""

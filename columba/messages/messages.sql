@@ -13,7 +13,8 @@ select q.hop, q.n, q.carrier_id, coalesce(q.written_id, q.carrier_message_id) as
 from past_parts q left join costs c on c.message_id = q.message_id and c.carrier_id = q.carrier_id and c.n = q.n
 where q.message_id = :id
 union all
-select (select count(distinct h.hop) from past_parts h where h.message_id = :id), q.n, q.carrier_id,
+select (select count(distinct h.hop) from past_parts h where h.message_id = :id),
+  case when q.n = 0 then 1 else q.n end, q.carrier_id,
   coalesce(q.written_id, q.carrier_message_id), q.status, q.error, q.carrier_code, q.sent_at, q.done_at, c.price, c.currency
 from parts q left join costs c on c.message_id = q.message_id and c.carrier_id = q.carrier_id and c.n = q.n
 where q.message_id = :id
@@ -59,7 +60,7 @@ order by m.id desc limit :most
 
 -- name: newest_from
 select id from messages m
-where m.from_addr = :value and m.id >= :after and m.id < :before
+where m.from_addr = :value and m.from_addr <> '' and m.id >= :after and m.id < :before
 -- only sqlite
   and +m.account_id = :account_id and +m.mode = :mode
 -- end

@@ -12,13 +12,13 @@ order by m.id limit :most
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra, m.callback
 from messages m join bodies b on b.message_id = m.id
-where m.from_addr = :number and m.id > :after and m.direction = 1
+where m.from_addr = :number and m.from_addr <> '' and m.id > :after and m.direction = 1
   and m.account_id + 0 = :account_id and m.mode + 0 = :mode
 order by m.id limit :most
 
 -- name: parts_of
 -- rows: id int
-select p.message_id, p.n, p.carrier_id, coalesce(p.written_id, p.carrier_message_id) as carrier_message_id, p.status,
+select p.message_id, case when p.n = 0 then 1 else p.n end, p.carrier_id, coalesce(p.written_id, p.carrier_message_id) as carrier_message_id, p.status,
   p.error, p.sent_at, p.done_at
 from {rows} r join parts p on p.message_id = r.id order by p.message_id, p.n
 

@@ -127,11 +127,13 @@ class _Writer:
     async def _run(connection: asyncpg.Connection, plan: Plan) -> Results:
         results: Results = []
         for step in plan.steps:
-            rows = rows_for(step, results)
+            rows = rows_for(step, results) if step.statement.postgres else ()
             if not rows:
                 results.append([])
                 continue
-            found = await connection.fetch(step.statement.postgres, batch([tuple(row) for row in rows]))
+            if step.feed is not None:
+                rows = [tuple(row) for row in rows]
+            found = await connection.fetch(step.statement.postgres, batch(rows))
             results.append(found)
         return results
 

@@ -9,7 +9,8 @@ A room keeps its statements in a `.sql` file beside its code:
 `{rows}` is the batch: one JSON array of arrays, unpacked by the engine, so that a batch is one statement whatever its
 size. `:name` is a single value (reads only). `{now}` is the database's clock in ms, `{share}` and `{lock m}` are row
 locks where the engine has them. Lines between `-- only sqlite` / `-- only postgres` and `-- end` are for one engine.
-Nothing else differs. Fails at import with SqlError when a file is malformed.
+Nothing else differs. A statement that is empty on PostgreSQL is skipped there. Fails at import with SqlError when a file
+is malformed.
 
 SQLite's writer is a thread beside the event loop, and each row that it fetches is a turn of the interpreter's lock. So a
 select in a plan names its columns (`-- gives: id, status`) and comes back as one JSON text; and a write that returns
@@ -34,6 +35,7 @@ _MACROS = {
         "skip_locked": "for update skip locked",
     },
 }
+_COMMENT = re.compile(r"^--.*\n?", re.M)
 _ONLY = re.compile(r"^-- only (sqlite|postgres)\n(.*?)^-- end\n", re.M | re.S)
 _LOCK = re.compile(r"\{lock (\w+)\}")
 _RETURNING = re.compile(r"\breturning ([\w., ]+)\s*$")
@@ -72,7 +74,7 @@ class Statement:
         return self.sqlite[: found.start()], tuple(places[name] for name in returned)
 
     def _render(self, engine: Engine, text: str) -> str:
-        text = for_engine(engine, text)
+        text = _COMMENT.sub("", for_engine(engine, text))  # what stands before the next one is no part of this
         for macro, meaning in _MACROS[engine].items():
             text = text.replace("{" + macro + "}", meaning)
         text = _LOCK.sub(r"for update of \1" if engine == "postgres" else "", text)

@@ -120,7 +120,7 @@ async def test_recovery_may_be_kept_to_oneself(house: House) -> None:
 async def test_nothing_is_sent_in_quiet_hours_and_all_of_it_after(house: House) -> None:
     now = rfc3339(house.clock())[11:16]
     later = rfc3339(house.clock() + 2 * HOUR)[11:16]
-    alert = await house.alert(on=["message.undelivered"], quiet={"from": now, "to": later}, every=60)
+    alert = await house.alert(on=["message.undelivered"], quiet={"from": now, "until": later}, every=60)
     await house.fails(2)
     await house.silent()
     house.clock.ahead += HOUR

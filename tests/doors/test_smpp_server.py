@@ -106,6 +106,16 @@ async def test_a_revoked_key_ends_its_sessions(house: House) -> None:
     assert (await stays.ask(submit())).status == Status.ESME_ROK
 
 
+async def test_a_key_that_lost_its_scope_ends_its_sessions(sqlite_house: House) -> None:
+    login = await sqlite_house.login()
+    sender, receiver = [await sqlite_house.bound(login, kind) for kind in (BindTransmitter, BindReceiver)]
+    await sqlite_house.app.keys.update(login.key.id, scopes=["messages:write"])
+    async with asyncio.timeout(2.0):
+        await receiver.closed.wait()
+    assert (await sender.ask(submit())).status == Status.ESME_ROK
+    assert (await sender.ask(QuerySm(message_id="msg_0000000000000"))).status == Status.ESME_RQUERYFAIL
+
+
 async def test_another_password_replaces_the_first(house: House) -> None:
     login = await house.login()
     program = await house.bound(login)

@@ -41,11 +41,12 @@ def test_the_server_keeps_to_its_document(tmp_path: Path, run: str) -> None:
     left_out = [*LEFT_OUT, *(["negative_data_rejection"] if run == "batch" else [])]
     with Program() as columba:
         key = columba.live_key if run == "live" else columba.test_key
+        # One worker: Python 3.11 can't parse source in two threads at once, which hypothesis does to name things.
         command = [
             str(SCHEMATHESIS), "run", f"{columba.url}/v1/openapi.json", "--url", columba.url,
             "--header", f"Authorization: Bearer {key}", "--phases", "examples,coverage,fuzzing", "--seed", "1",
-            "--max-examples", "8", "--checks", "all", "--exclude-checks", ",".join(left_out), "--workers", "2", "--request-timeout", "15",
-            "--no-color", *RUNS[run],
+            "--max-examples", "8", "--checks", "all", "--exclude-checks", ",".join(left_out), "--workers", "1",
+            "--request-timeout", "15", "--no-color", *RUNS[run],
         ]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]

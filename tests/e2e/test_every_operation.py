@@ -82,7 +82,9 @@ def operations(document: Json) -> list[Operation]:
             security = each.get("security", document.get("security"))
             scopes = [name for way in security for names in way.values() for name in names]
             content = each.get("requestBody", {}).get("content", {}).get("application/json")
-            good = next((each["responses"][code] for code in ("200", "201", "202") if code in each["responses"]), {})
+            good: Json = next(
+                (each["responses"][code] for code in ("200", "201", "202") if code in each["responses"]), {}
+            )
             shape = resolved(good.get("content", {}).get("application/json", {}).get("schema", {}))
             fields = shape.get("properties", {})
             found.append(
@@ -282,7 +284,11 @@ def strangers(columba: Program) -> dict[str, str]:
     """Keys of another account."""
     keys = {mode: another_account(columba, n) for n, mode in enumerate(("test", "live"))}
     for key in keys.values():
-        eventually(lambda key=key: columba.request("GET", "/v1/messages", key=key).status == 200)
+
+        def is_known(key: str = key) -> bool:
+            return columba.request("GET", "/v1/messages", key=key).status == 200
+
+        eventually(is_known)
         columba.request("PUT", "/v1/verifications/settings", {"countries": ["GB"]}, key=key)
     return keys
 

@@ -64,7 +64,7 @@ def shared(programs: list[Program], lanes: int) -> bool:
     return sum(counts) == lanes and all(counts)
 
 
-LANES = 16 + 2  # the carrier's and the sandbox's
+LANES = 16 + 2 + 1  # the carrier's, the sandbox's, and that of what rules do
 
 
 def copies(record: Path) -> Counter[tuple[str, str]]:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import pytest_asyncio
 
-from columba.app import clock
 from columba.events.api import endpoints
 from columba.events.feed import KEPT, PAGE, Feed
 from tests.api import Api, Columba, columba, database
@@ -27,7 +26,7 @@ def events_of(columba: Columba, page: int = PAGE, kept: int = KEPT) -> Events:
         feed = Feed(app.store, page, kept)
         app.publisher.on_events.append(feed.told)
         app.store.on_bell(feed.heard)
-    return Events(columba.api(endpoints(app.store, feed, app.keys, clock, app.stopping)), feed)
+    return Events(columba.api(endpoints(app.store, feed, app.keys, app.stopping)), feed)
 
 
 @pytest_asyncio.fixture

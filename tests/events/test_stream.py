@@ -150,6 +150,24 @@ async def test_a_stream_ends_with_its_key(events: Events, columba: Columba) -> N
             await stream.take(10)
 
 
+@pytest.mark.parametrize("change", ["scopes", "rotate"])
+async def test_a_stream_ends_when_its_key_may_no_longer(events: Events, columba: Columba, change: str) -> None:
+    secret, keys = await columba.key(scopes=["messages:read", "messages:write"]), columba.app.keys
+    async with events.api.follow(STREAM, key=secret) as stream:
+        key = keys.check(secret)
+        assert key is not None
+        await keys.update(key.id, name="another name")
+        await columba.send()
+        await stream.next()
+        if change == "scopes":
+            await keys.update(key.id, scopes=["messages:write"])
+        else:
+            await keys.rotate(key.id, f"{secret}2", 0)
+        await columba.send()
+        with pytest.raises(EOFError):
+            await stream.take(10)
+
+
 async def test_a_server_that_stops_ends_its_streams(events: Events, columba: Columba) -> None:
     async with events.api.follow(STREAM) as stream:
         columba.app.stopping.set()

@@ -285,6 +285,17 @@ async def test_revoked_is_for_good(home: House) -> None:
     assert (await rotate(home, admin, made)).status == 409
 
 
+async def test_an_account_has_so_many_keys_at_most(small: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("columba.keys.api.MOST_KEYS", 2)
+    admin = await small.make()
+    made = await small.ask("POST", "/v1/keys", {"name": "second"}, key=admin)
+    assert made.status == 201
+    refused = await small.ask("POST", "/v1/keys", {"name": "third"}, key=admin)
+    assert (refused.status, refused.json["code"]) == (422, "too_many")
+    assert (await small.ask("DELETE", f"/v1/keys/{made.json['id']}", key=admin)).status == 204
+    assert (await small.ask("POST", "/v1/keys", {"name": "third"}, key=admin)).status == 201
+
+
 async def test_a_key_may_revoke_itself(small: House) -> None:
     made = await small.make()
     assert (await small.ask("DELETE", f"/v1/keys/{made.key.key_id}", key=made)).status == 204

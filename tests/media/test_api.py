@@ -105,6 +105,15 @@ async def test_a_url_that_leads_nowhere_good_is_refused(house: House, sink: Sink
         assert len(sink.requests) <= 6
 
 
+async def test_a_url_that_leads_on_slowly_is_given_up(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("columba.media.fetching.WHOLE_S", 0.2)
+    sink.reply = Reply(302, headers={"Location": "/again"}, delay=0.15)
+    reply = await house.api("POST", "/v1/media", {"url": f"{sink.url}/a"})
+    assert (reply.status, "too long" in reply.json["errors"][0]["detail"]) == (422, True)
+
+
 async def test_another_account_and_the_other_mode_find_nothing(house: House) -> None:
     made = await house.upload(PNG, "image/png")
     other = await house.columba.key(account_id=await house.columba.another_account())

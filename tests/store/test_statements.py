@@ -57,6 +57,8 @@ async def test_every_statement_prepares_on_postgres(postgres_url: str) -> None:
     wrong = {}
     async with places.opened(postgres_url), places.connected(postgres_url) as connection:
         for name, statement in ALL.items():
+            if not statement.postgres:
+                continue
             try:
                 prepared = await connection.prepare(statement.postgres)
                 assert len(prepared.get_parameters()) == len(statement.params) + bool(statement.columns)
@@ -106,7 +108,7 @@ async def test_postgres_reads_no_growing_table_from_end_to_end(postgres_url: str
             if filled:
                 await connection.execute(FILLING + "analyze")
             for number, (name, statement) in enumerate(ALL.items()):
-                if name in SWEEPS:
+                if name in SWEEPS or not statement.postgres:
                     continue
                 plan = await plan_of(connection, f"s{filled:d}_{number}", statement)
                 bad = [

@@ -91,7 +91,6 @@ def endpoints(
     sending: Sending,
     carriers: Callable[[], Mapping[int, Carrier]],
     keys: Keys,
-    clock: Callable[[], int],
     stopping: asyncio.Event,
 ) -> list[Endpoint]:
     """`stopping` ends the streams."""
@@ -99,13 +98,6 @@ def endpoints(
     def check(who: Key, bodies: bool) -> None:
         if bodies and "messages:read" not in who.scopes:
             raise Refusal("forbidden", "The key may not read what messages say: it lacks the scope messages:read.")
-
-    def good(who: Key) -> Callable[[], bool]:
-        def still() -> bool:
-            key = keys.all.get(who.id)
-            return key is not None and key.revoked_at is None and (key.expires_at is None or clock() < key.expires_at)
-
-        return still
 
     @endpoint(
         "GET", "/v1/smpp/sessions", answer=SmppSessions, scope="smpp:read", tag=TAG, summary="List programs that are bound",
@@ -126,7 +118,7 @@ def endpoints(
             there = _bound(door, who)
             return {each.id: each.watch for each in there if name in (None, system_id(each.login.key_id))}
 
-        return EventStream(Follower(find, call.query.bodies, good(who)).follow(), stopping)
+        return EventStream(Follower(find, call.query.bodies, lambda: keys.still(who)).follow(), stopping)
 
     @endpoint(
         "GET", "/v1/carriers/{id}/trace", query=Tracing, media="text/event-stream", scope="smpp:trace", tag="Carriers",
@@ -140,7 +132,9 @@ def endpoints(
             raise Refusal("not_found", "There is no such carrier.")
         if carrier.kind != "smpp":
             raise Refusal("conflict", f"A carrier of kind {carrier.kind} has no PDUs; those of kind smpp do.")
-        return EventStream(Follower(lambda: watches(sending, carrier), call.query.bodies, good(who)).follow(), stopping)
+        return EventStream(
+            Follower(lambda: watches(sending, carrier), call.query.bodies, lambda: keys.still(who)).follow(), stopping
+        )
 
     return [list_smpp_sessions, trace_smpp_sessions, trace_carrier]
 

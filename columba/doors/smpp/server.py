@@ -41,6 +41,11 @@ Network = IPv4Network | IPv6Network
 log = structlog.get_logger()
 
 
+def wanted(kind: type[Bind]) -> set[str]:
+    """The scopes that a bind takes."""
+    return {BindTransmitter: {WRITE}, BindReceiver: {READ}}.get(kind, {READ, WRITE})
+
+
 class SmppDoor:
     def __init__(
         self,
@@ -201,8 +206,7 @@ class SmppDoor:
 
     def _take_place(self, session: Bound, kind: type[Bind]) -> int:
         login, key = session.login, session.key
-        wanted = {BindTransmitter: {WRITE}, BindReceiver: {READ}}.get(kind, {READ, WRITE})
-        if self._stopping or not wanted <= key.scopes:
+        if self._stopping or not wanted(kind) <= key.scopes:
             return Status.ESME_RBINDFAIL
         there = sum(1 for each in self.sessions if each.bound and each.login.key_id == login.key_id)
         if there >= login.limits.binds or session not in self.sessions:
@@ -236,10 +240,12 @@ class SmppDoor:
             if not session.bound or session.ending:
                 continue
             key, login = self._keys.all.get(session.key.id), self.logins.all.get(session.key.id)
-            if key is not None and login is not None and self._is_good(key) and self._is_same(session, login):
-                session.key = key
-            else:
+            good = key is not None and self._is_good(key) and wanted(session.kind) <= key.scopes
+            if key is None or login is None or not good or not self._is_same(session, login):
                 session.unbind()
+            elif key is not session.key:
+                session.key = key
+                session.caller = self._caller_of(key.id) or session.caller
 
     @staticmethod
     def _is_same(session: Bound, login: Login) -> bool:

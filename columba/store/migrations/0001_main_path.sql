@@ -136,7 +136,7 @@ create table messages (
 create index messages_pending on messages (lane, class, account_id, due_at, id, expires_at) where status in (10, 20);
 create index messages_by_account on messages (account_id, mode, id);
 create index messages_by_number on messages (to_addr, id);
-create index messages_by_sender on messages (from_addr, id);
+create index messages_by_sender on messages (from_addr, id) where from_addr <> '';
 create index messages_by_batch on messages (batch_id, id) where batch_id is not null;
 -- What a carrier has taken and not told the end of, the oldest first.
 create index messages_sent on messages (updated_at) where status = 30;
@@ -166,7 +166,9 @@ without rowid
 -- end
 ;
 
--- `carrier_message_id` is what receipts name it by; `written_id` is how the carrier wrote it, where that differs.
+-- `carrier_message_id` is what receipts name it by; `written_id` is how the carrier wrote it, where that differs. `n` counts
+-- from 1; a text from a person is one, 0. No index is about what a receipt changes: so PostgreSQL finds room for the
+-- changed row beside the old one, and touches none.
 create table parts (
   message_id bigint not null,
   n integer not null,
@@ -183,11 +185,13 @@ create table parts (
 -- only sqlite
 without rowid
 -- end
+-- only postgres
+with (fillfactor = 70)
+-- end
 ;
 create index parts_by_carrier on parts (carrier_message_id, carrier_id) where carrier_message_id is not null;
--- A text from a person is recorded once: 60 is received.
-create unique index parts_received on parts (carrier_message_id, carrier_id)
-  where carrier_message_id is not null and status = 60;
+-- A text from a person is recorded once.
+create unique index parts_received on parts (carrier_message_id, carrier_id) where carrier_message_id is not null and n = 0;
 
 -- Parts of texts from people: they wait here for the others of the same `key`. Once joined they stay for a while, emptied,
 -- so that one that comes again is known.
