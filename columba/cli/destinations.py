@@ -76,7 +76,7 @@ def create(
     curl: str | None,
     name: str | None,
 ) -> None:
-    """Add a destination: from a JSON file (`-` is standard input), a preset, or a curl command.
+    """Add a destination: from a JSON file (`-` is standard input), JSON itself, a preset, or a curl command.
 
     \b
       columba destinations create crm.json
@@ -89,7 +89,7 @@ def create(
         raise click.UsageError("--param goes with --preset.")
     body: Json
     if file is not None:
-        body = _object(_content(file if file == "-" else f"@{file}", "FILE"))
+        body = _object(file if file.lstrip()[:1] == "{" else _content(f"@{file.removeprefix('@')}", "FILE"))
     elif preset is not None:
         body = {"preset": preset, "params": _asked(api, preset, _pairs(params))}
     else:

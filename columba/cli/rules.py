@@ -365,7 +365,7 @@ def _read(file: str) -> list[Json]:
     """The object of a file, or the objects of its array; or of a JSON text itself."""
     try:
         if file.lstrip()[:1] in ("{", "["):
-            text, file = file.encode(), "It"
+            text, file = file.encode(), "That"
         else:
             file = file.removeprefix("@")
             stream = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115

@@ -9,31 +9,36 @@ the lane stops.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 
 from columba.core import events, status
 from columba.core.aside import Aside, Move, Try, reroute_steps, seen_of
-from columba.core.contract import CUT, Air, Carrier, Cut, Outcome, Part, Session, Web, anywhere
-from columba.core.cutting import encoding_number, planned
+from columba.core.contract import Air, Carrier, Outcome, Part, Session, Web, anywhere
+from columba.core.flight import (
+    EXPIRED,
+    THROTTLED_COUNTS,
+    Attach,
+    Flight,
+    Verdict,
+    as_they_are,
+    judge,
+    parts_of,
+    spread,
+    worst_of,
+)
 from columba.core.gather import Gather
 from columba.core.ids import Ids
 from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
-from columba.core.model import MESSAGE_REROUTED, Event, Message, Raw, message_of, segments_of_raw
+from columba.core.model import MESSAGE_REROUTED, Event, Message, message_of
 from columba.store import Step, Store, StoreUnavailable, plan, statements
 
 CORE = events.SQL
 SQL = statements(Path(__file__).with_name("sending.sql"))
 
-MAX_ATTEMPTS = 16
-RETRY_FIRST_MS, RETRY_MOST_MS = 2_000, 900_000
-THROTTLED_FIRST_MS, THROTTLED_MOST_MS = 250, 30_000
-THROTTLED_COUNTS = 7  # attempts, at most: a long queue at the carrier must not use up what real trouble needs
-EXPIRED = Outcome("failed", None, "expired")
-NO_TEXT = Outcome("reroute", None, "rejected", "no text, and this carrier takes nothing else")
 CLOSED = -1  # the revision of a lane without a session: what waits on it can only expire, end or move
 CLOSE_S = 10.0
 MOST_EXPIRED = 2_000  # at once
@@ -41,30 +46,7 @@ MOST_EXPIRED = 2_000  # at once
 # A last look at a message before it goes to the wire, from memory: `failed` ends it, `unsent` puts it off for `wait_ms`.
 Look = Callable[[Message], Outcome | None]
 
-# What a message with media is for a carrier that takes media, or takes none: its text, and the addresses beside it.
-Attach = Callable[[Message, bool], tuple[str, tuple[str, ...]]]
-
-
-def as_they_are(message: Message, _takes_media: bool) -> tuple[str, tuple[str, ...]]:
-    return message.text or "", tuple(message.extra.media or ())
-
-
 log = structlog.get_logger()
-
-
-class Flight:
-    """A message on the wire: what of it is still out, and what came back."""
-
-    __slots__ = ("cost", "left", "marked", "message", "outcomes", "recut", "whole")
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.cost = message.cost
-        self.left = 0
-        self.outcomes: list[tuple[int, Outcome]] = []
-        self.marked = False
-        self.recut = False  # this carrier wants another encoding, or other parts, than were counted
-        self.whole = False  # one outcome for all parts
 
 
 class LaneState(msgspec.Struct):
@@ -76,15 +58,6 @@ class LaneState(msgspec.Struct):
     error: str | None = None
     code: str | None = None
     error_at: int | None = None
-
-
-class Verdict(NamedTuple):
-    """What a flight means for its message. `status` 0: try again at `due_at`."""
-
-    status: int
-    due_at: int
-    error: str | None
-    code: str | None
 
 
 class Sending:
@@ -256,7 +229,7 @@ class Sending:
         now = self._clock()
         carrier = self._carrier_of[lane.id]
         parts: list[Part] = []
-        to_mark: list[Flight] = []
+        to_mark: list[Part] = []
         for message in jobs:
             flight = Flight(message)
             if message.expires_at and message.expires_at <= now:
@@ -270,14 +243,17 @@ class Sending:
                 flight.outcomes.append((0, stopped))
                 self._land(lane, flight)
             else:
-                self._parts(message, flight, carrier, parts if not self._marks(message, carrier) else None)
-                if flight.outcomes and not flight.marked:  # this carrier can't take it
+                registration = None if self.registered is None else self.registered(message)
+                those = parts_of(flight, carrier, self.attach, registration)
+                if not those:
+                    if not flight.outcomes:  # all of it had gone already; else this carrier can't take it
+                        flight.outcomes = [(0, Outcome("sent"))]
                     self._land(lane, flight)
-                elif not flight.left:  # all of it had gone already
-                    flight.marked, flight.outcomes = False, [(0, Outcome("sent"))]
-                    self._land(lane, flight)
-                elif flight.marked:
-                    to_mark.append(flight)
+                elif self._marks(message, carrier):
+                    flight.marked = True
+                    to_mark += those
+                else:
+                    parts += those
         session = self._sessions[lane.id]
 
         def done(part: Part, outcome: Outcome) -> None:
@@ -285,7 +261,7 @@ class Sending:
                 lane.slow()  # now: by the time that it is settled there would be more of them
             flight = part.flight
             if outcome.parts:
-                _spread(flight, outcome.parts)
+                spread(flight, outcome.parts)
             else:
                 flight.outcomes.append((part.n, outcome))
             flight.left -= 1
@@ -314,67 +290,18 @@ class Sending:
                 if not any(n == part.n for n, _ in part.flight.outcomes):
                     done(part, Outcome("unknown", None, "carrier_failed"))
 
-    def _parts(self, message: Message, flight: Flight, carrier: Carrier, parts: list[Part] | None) -> None:
-        counted = message.text or ""
-        text, media = (counted, ()) if message.extra.media is None else self.attach(message, carrier.can.media)
-        cut, raw = carrier.cut, message.extra.raw
-        if raw is not None and not _passes(text, raw, carrier.can.raw):
-            if not text:
-                flight.outcomes.append((0, NO_TEXT))
-                return
-            raw = None
-        if message.extra.raw is not None:
-            texts = _recut(message, flight, text, cut) if raw is None else _as_they_came(message, flight, text, raw)
-        elif cut == CUT and text is counted:
-            texts = (text,) if message.segments == 1 else _recut(message, flight, text, cut)
-        else:
-            texts = _recut(message, flight, text, cut)
-        flight.marked = parts is None
-        out = parts if parts is not None else []
-        of = len(texts)
-        registration = None if self.registered is None else self.registered(message)
-        # A person's texts must not be taken for parts of each other: some networks keep 8 bits of it.
-        ref = (message.id >> 22) + message.id & 0xFFFF
-        for n, each in enumerate(texts, 1):
-            if n not in message.sent_parts:
-                out.append(
-                    Part(
-                        message.id,
-                        n,
-                        of,
-                        ref,
-                        message.to,
-                        message.sender,
-                        each,
-                        message.encoding,
-                        message.klass,
-                        message.attempts,
-                        message.expires_at,
-                        flight,
-                        media if n == 1 else (),
-                        None if raw is None else raw[n - 1],
-                        registration,
-                    )
-                )
-                flight.left += 1
-        if parts is None:
-            flight.outcomes = out  # type: ignore[assignment]  # kept until the mark is durable
-
     async def _mark_then_send(
         self,
         lane: Lane,
         carrier_id: int,
         session: Session,
-        flights: list[Flight],
+        parts: list[Part],
         done: Callable[[Part, Outcome], None],
     ) -> None:
         now = self._clock()
-        parts: list[Part] = [part for flight in flights for part in flight.outcomes]  # type: ignore[misc]
         rows = [
             (lane.id, part.message_id, part.n, carrier_id, None, status.QUEUED, None, None, now, None) for part in parts
         ]
-        for flight in flights:
-            flight.outcomes = []
         marked = False
         try:
             results = await self._store.commit(
@@ -419,35 +346,11 @@ class Sending:
             if not lane.gone:
                 lane._lanes.spawn(self._settle(lane, flights))
 
-    def _judge(self, lane: Lane, flight: Flight, now: int) -> Verdict:
-        message = flight.message
-        worst: Outcome | None = None
-        for _, outcome in flight.outcomes:
-            if outcome.kind != "sent" and (worst is None or _GRAVITY[outcome.kind] > _GRAVITY[worst.kind]):
-                worst = outcome
-        if worst is None:
-            return Verdict(status.SENT, message.due_at, None, None)
-        if worst is EXPIRED:
-            return Verdict(status.EXPIRED, message.due_at, "expired", None)
+    def _note(self, lane: Lane, flight: Flight, worst: Outcome, now: int) -> None:
+        """The last thing that went wrong with a session, if it had the message."""
         state = self.states.get(lane.id)
-        if state is not None and worst.kind != "unsent" and flight.outcomes[0][0]:  # else the carrier never had it
+        if state is not None and worst.kind != "unsent" and worst is not EXPIRED and flight.outcomes[0][0]:
             state.error, state.code, state.error_at = worst.error, worst.code, now
-        if worst.kind in ("failed", "reroute"):
-            return Verdict(status.FAILED, message.due_at, worst.error or "rejected", worst.code)
-        if worst.kind == "unknown" and (flight.marked or worst.final):
-            return Verdict(status.UNKNOWN, message.due_at, "no_answer", worst.code)
-        if worst.kind == "throttled":
-            wait = min(THROTTLED_MOST_MS, THROTTLED_FIRST_MS << min(message.attempts, 10))
-        elif worst.kind == "unsent":
-            wait = 100
-        else:
-            if message.attempts + 1 >= MAX_ATTEMPTS:
-                return Verdict(status.FAILED, message.due_at, worst.error or "carrier_unavailable", worst.code)
-            wait = min(RETRY_MOST_MS, RETRY_FIRST_MS << min(message.attempts, 12))
-        due = now + max(int(wait * (0.8 + 0.4 * self._random())), worst.wait_ms)
-        if message.expires_at:
-            due = min(due, message.expires_at)  # it ends there, on time
-        return Verdict(0, due, worst.error, worst.code)
 
     async def _settle(self, lane: Lane, flights: list[Flight]) -> None:
         now = self._clock()
@@ -466,7 +369,12 @@ class Sending:
         sent: list[tuple[Message, list[int]]] = []
         going: list[tuple[Flight, Move, Event]] = []
         took = 0
-        verdicts = [self._judge(lane, flight, now) for flight in flights]
+        verdicts = []
+        for flight in flights:
+            worst = worst_of(flight)
+            if worst is not None:
+                self._note(lane, flight, worst, now)
+            verdicts.append(judge(flight, worst, now, 0.0 if worst is None else self._random()))
         moves = await self._elsewhere(carrier_id, flights, verdicts)
         for flight, verdict in zip(flights, verdicts, strict=True):
             message = flight.message
@@ -681,52 +589,6 @@ def _spec(carrier: Carrier, n: int) -> Spec:
     rate = None if carrier.rate is None else carrier.rate / carrier.lanes
     revision = carrier.revision if carrier.has_session(n) else CLOSED
     return Spec(rate, carrier.window or 200, carrier.serial, carrier.state != "on", revision)
-
-
-_GRAVITY = {"unsent": 1, "throttled": 2, "retry": 3, "unknown": 4, "reroute": 5, "failed": 6, "sent": 0}
-
-
-def _recut(message: Message, flight: Flight, text: str, cut: Cut) -> tuple[str, ...]:
-    """The parts of a text for a carrier that wants other ones than those that were counted when it was accepted."""
-    plan = planned(text, cut)
-    encoding = encoding_number(plan)
-    if (encoding, plan.segments) != (message.encoding, message.segments):
-        message.encoding, message.segments = encoding, plan.segments
-        message.sent_parts = ()  # they were others
-        flight.recut = True
-    if not cut.whole:
-        return plan.parts
-    if len(message.sent_parts) < message.segments:
-        message.sent_parts = ()
-    flight.whole = True
-    return (text,)
-
-
-def _passes(text: str, raw: Sequence[Raw], can: tuple[str, ...] | None) -> bool:
-    """Whether parts that are encoded already go to a carrier as they are."""
-    return can is not None and (not text or all(part.alphabet in can for part in raw))
-
-
-def _as_they_came(message: Message, flight: Flight, text: str, raw: Sequence[Raw]) -> tuple[str, ...]:
-    """A text for each of the parts that a program has encoded: what they say is in the parts themselves."""
-    segments = segments_of_raw(raw)
-    if segments != message.segments:
-        message.segments, message.sent_parts = segments, ()
-        flight.recut = True
-    flight.whole = len(raw) < segments
-    if flight.whole and len(message.sent_parts) < segments:
-        message.sent_parts = ()
-    return ("",) * len(raw) if len(raw) > 1 else (text,)
-
-
-def _spread(flight: Flight, parts: tuple[Outcome, ...]) -> None:
-    """A whole text was cut by the carrier: each of its parts has its own outcome, and its own receipt."""
-    message = flight.message
-    flight.whole = False
-    if len(parts) != message.segments:
-        message.segments = len(parts)
-        flight.recut = True
-    flight.outcomes += enumerate(parts, 1)
 
 
 def _fence(lane: Lane) -> tuple[int, int, str]:

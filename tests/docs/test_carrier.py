@@ -51,7 +51,8 @@ def test_a_file_and_its_exchanges_are_a_provider(copy: Path) -> None:
     before = guide.text.index(f"`{EXCHANGES}`")
     (exchanges,) = [each for each in guide.blocks if each.language == "json" and guide.text.index(each.text) > before]
     (copy / EXCHANGES).write_text(exchanges.text)
-    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:randomly", "-k", "pigeon", "tests/carriers/test_exchanges.py"]
+    tests = "tests/carriers/test_exchanges.py"
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:randomly", "-k", "pigeon", tests]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("COLUMBA_", "PYTEST_"))}
     done = subprocess.run(
         [*command, "-c", "/dev/null", "--rootdir", str(copy), "-o", "asyncio_mode=auto", "--import-mode=importlib"],

@@ -54,6 +54,11 @@ def test_every_page_is_linked_to() -> None:
     assert lonely == ["README.md"]
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    led = {(ROOT / link.partition("#")[0]).resolve() for link in page("README.md").links}
+    assert [path.name for path in sorted((ROOT / "docs").glob("*.md")) if path not in led] == []
+
+
 @_ALL
 def test_files_that_are_named_exist(a_page: Page) -> None:
     for word in a_page.codes:

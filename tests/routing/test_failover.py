@@ -51,7 +51,7 @@ async def test_what_is_wrong_with_the_number_is_wrong_everywhere(two: Two) -> No
 
 
 async def test_a_route_may_keep_its_messages(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("columba.core.sending.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("columba.core.flight.MAX_ATTEMPTS", 1)
     two.first.does = "refuses"
     reply = await two.api("PATCH", f"/v1/routes/{two.route.json['id']}", {"failover": {"submit": False}})
     assert reply.status == 200, reply.json

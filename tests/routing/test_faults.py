@@ -20,8 +20,8 @@ QUICK: dict[str, Any] = {"latency_ms": 1, "receipt_ms": 1, "hang_ms": 5}
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Routed]:
-    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 5)
-    monkeypatch.setattr("columba.core.sending.THROTTLED_FIRST_MS", 5)
+    monkeypatch.setattr("columba.core.flight.RETRY_FIRST_MS", 5)
+    monkeypatch.setattr("columba.core.flight.THROTTLED_FIRST_MS", 5)
     for name, value in (("STILL_S", 0.05), ("SHORT_S", 0.02), ("STILL_MOST_S", 0.1), ("LEAST", 100.0)):
         monkeypatch.setattr(f"columba.core.rate.{name}", value)
     async with routed(tmp_path, sandbox_record=str(tmp_path / "test")) as it:
@@ -115,7 +115,7 @@ async def _errors(faulty: Faulty, ends: list[str]) -> set[tuple[str, str | None]
 async def test_a_carrier_that_fails_everything_ends_its_messages(
     faulty: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("columba.core.sending.MAX_ATTEMPTS", 3)
+    monkeypatch.setattr("columba.core.flight.MAX_ATTEMPTS", 3)
     assert set(await faulty.send({"error_rate": 1}, 4)) == {"failed"}
     assert set(faulty.copies.values()) == {3}
     assert await _errors(faulty, ["failed"] * 4) == {("failed", "carrier_failed")}

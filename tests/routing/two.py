@@ -46,7 +46,7 @@ async def two(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(kinds(), "provider", KIND)
     monkeypatch.setattr(Provider, "all", {})
     monkeypatch.setattr("columba.routing.health.DOWN_MS", 100)
-    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 50)
+    monkeypatch.setattr("columba.core.flight.RETRY_FIRST_MS", 50)
     async with routed(tmp_path, database) as house:
         house.__class__ = Two
         assert isinstance(house, Two)

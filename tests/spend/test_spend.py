@@ -264,8 +264,8 @@ async def test_what_nobody_saw_end_is_given_back_too(house: Routed, monkeypatch:
 async def test_a_dearer_carrier_is_paid_for_before_a_message_goes_there(
     house: Routed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("columba.core.sending.RETRY_FIRST_MS", 50)
-    monkeypatch.setattr("columba.core.sending.RETRY_MOST_MS", 500)
+    monkeypatch.setattr("columba.core.flight.RETRY_FIRST_MS", 50)
+    monkeypatch.setattr("columba.core.flight.RETRY_MOST_MS", 500)
     a, b = [await house.make({"error_rate": rate, "latency_ms": 1}, name=name) for name, rate in (("A", 1), ("B", 0))]
     await house.api("POST", "/v1/routes", {"name": "r", "carriers": [{"carrier": a}, {"carrier": b}]})
     await prices(house, "carrier,price,currency\nA,0.04,EUR\nB,0.1,EUR\n")
