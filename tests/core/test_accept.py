@@ -216,9 +216,14 @@ async def test_an_id_that_is_there_already_is_an_error_and_no_silence(rig: Rig) 
     await rig.say()
     message = await rig.say()
     await until(lambda: len(rig.network.sent) == 2)
-    rig.ids._last = message.id - 1  # as if a second process drew the same numbers
-    rig.clock.now, now = 0, rig.clock.now
-    (outcome,) = await asyncio.gather(rig.say_all([Submission(GOOD, "lost?")]), return_exceptions=True)
+    now = rig.clock.now
+
+    async def say_again() -> list[Message | Refusal]:
+        rig.ids._last = message.id - 1  # as if a second process drew the same numbers
+        rig.clock.now = 0
+        return await rig.say_all([Submission(GOOD, "lost?")])
+
+    (outcome,) = await asyncio.gather(say_again(), return_exceptions=True)
     rig.clock.now = now
     assert isinstance(outcome[0] if isinstance(outcome, list) else outcome, Exception)
     assert len(await rig.look("messages")) == 2

@@ -89,7 +89,8 @@ def test_a_text_through_each_kind(tmp_path: Path) -> None:
             reader = OnAnotherPort(program, "", program.folder, tmp_path / "tools")
             reader.port = port
             paste_all(guide, reader)
-            lines = eventually(lambda: len(found := heard.read_text().splitlines()) >= 7 and found)
+            eventually(lambda: len(heard.read_text().splitlines()) >= 7)
+            lines = heard.read_text().splitlines()
         finally:
             standin.kill()
             standin.wait()
