@@ -15,6 +15,15 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("COLUMBA_EXPLORE") else "same")
 
 
+# The files that take longest go first: else one of them may begin when all others have ended, and be waited for alone.
+LONG = ("test_document.py", "test_crash.py", "test_flow.py", "test_postgres.py", "test_http_carriers_crash.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Postgres]:
     """The run's server, the same for all of its processes: `url(database)`, `database()`, `query(sql)`."""
