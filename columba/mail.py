@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}")
 LONGEST_REPLY, MOST_LINES = 2_000, 100
 WHOLE_S: Final = 60.0
+GOODBYE_S: Final = 1.0
 _SAFE: Final = re.compile(r"[^\x20-\x7e]")
 _POLICY: Final = SMTP.clone(cte_type="7bit", max_line_length=78)
 
@@ -114,7 +115,7 @@ async def _exchange(relay: Relay, mail: Mail | None, body: bytes) -> None:
                 if mail is not None:
                     await _hand_over(wire, relay, mail, body)
             finally:
-                wire.close()
+                await wire.close()
     except TimeoutError:
         raise MailError(f"{relay.host} took too long.") from None
     except ssl.SSLError as error:
@@ -148,6 +149,7 @@ class _Wire(asyncio.Protocol):
         self._buffer = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
+        self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -165,6 +167,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
+        self._lost.set()
         self._wake()
 
     def _wake(self) -> None:
@@ -206,15 +209,24 @@ class _Wire(asyncio.Protocol):
         if self._buffer:  # somebody in between speaks for the server
             raise MailError("The mail server spoke before encryption was agreed.")
         loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(self.transport, self, context, server_hostname=host)
+        try:
+            transport = await loop.start_tls(self.transport, self, context, server_hostname=host)
+        except BaseException:
+            self._lost.set()  # nobody says so, the handshake ended it
+            raise
         if transport is None:
             raise MailError("The mail server ended the connection.")
         self.transport = transport
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if not self._ended:
             self.transport.write(b"QUIT\r\n")
         self.transport.close()
+        try:
+            await asyncio.wait_for(self._lost.wait(), GOODBYE_S)
+        except TimeoutError:  # its last words are not read
+            self.transport.abort()
+            await asyncio.sleep(0)
 
 
 async def _connect(relay: Relay) -> _Wire:

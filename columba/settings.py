@@ -34,8 +34,15 @@ class Setting(NamedTuple):
         return "COLUMBA_" + self.name.upper()
 
 
+def _number(value: Any, kind: type[int] | type[float] = int) -> Any:
+    try:
+        return kind(value)
+    except (ValueError, OverflowError):
+        raise ValueError("it must be a number" if kind is float else "it must be a whole number") from None
+
+
 def _port(value: Any) -> int:
-    number = int(value)
+    number: int = _number(value)
     if not 0 <= number <= 65_535:
         raise ValueError("a port is 0 to 65535")
     return number
@@ -43,7 +50,7 @@ def _port(value: Any) -> int:
 
 def _between(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        number = kind(value)
+        number = _number(value, kind)
         if not low <= number <= high:
             raise ValueError(f"it must be from {low} to {high}")
         return number
@@ -67,7 +74,10 @@ def _network(value: Any) -> str:
 def _ports(value: Any) -> str:
     """`2776`, or `2776-2790`."""
     first, _, last = str(value).strip().partition("-")
-    low, high = _port(first), _port(last or first)
+    try:
+        low, high = _port(first), _port(last or first)
+    except ValueError:
+        low = high = 0
     if not 1 <= low <= high:
         raise ValueError("it must be a port, or the first and the last of a range: 2776-2790")
     return f"{low}-{high}" if last else str(low)
@@ -130,8 +140,10 @@ def _option(value: Any) -> str:
 
 
 def _country(value: Any) -> str:
+    from columba.numbers import COUNTRIES
+
     text = str(value).upper()
-    if text and not re.fullmatch(r"[A-Z]{2}", text):
+    if text and text not in COUNTRIES:
         raise ValueError("it must be a country's two letters, such as GB")
     return text
 
@@ -326,16 +338,18 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path | No
             raw, source = file[setting.name], f"{path}: {setting.name}"
         else:
             continue
-        try:
-            if setting.many:
-                many = raw if isinstance(raw, list | tuple) else [raw]
-                values[setting.name] = tuple(setting.check(each) for each in many if str(each).strip())
-            else:
-                values[setting.name] = setting.check(raw)
+        many = raw if setting.many and isinstance(raw, list | tuple) else [raw]
+        checked = []
+        for each in many:
+            try:
+                if not setting.many or str(each).strip():
+                    checked.append(setting.check(each))
+            except (ValueError, TypeError) as error:
+                shown = "it" if setting.secret else repr(each)
+                problems.append(f"{source}: {shown} is not valid: {error}")
+        if setting.many or checked:
+            values[setting.name] = tuple(checked) if setting.many else checked[0]
             sources[setting.name] = source
-        except (ValueError, TypeError) as error:
-            shown = "it" if setting.secret else repr(raw)
-            problems.append(f"{source}: {shown} is not valid: {error}")
     if problems:
         raise SettingsError("\n".join(problems))
     settings = Settings(**values)

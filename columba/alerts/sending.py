@@ -1,11 +1,10 @@
 """Sending notices: by mail, to a webhook, to Slack, as a text; durably, until they are taken or given up.
 
-Jobs are rows; a process claims some by putting their next attempt off. Each goes to one recipient, and has the same id in
-every attempt. Fails by trying again.
+Jobs are rows of an outbox, whose kinds are channels. Each goes to one recipient, and has the same id in every attempt.
+Fails by trying again.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -19,10 +18,11 @@ from columba.alerts.telling import MARK, Notice, sample, subject_of, text_of
 from columba.core import ids, status
 from columba.core.accept import Accept, Caller, Submission
 from columba.core.ids import Ids
+from columba.core.outbox import Claims, Failed, Outbox, again_in
 from columba.errors import Refusal
 from columba.http.egress import Answer, Egress, EgressError
 from columba.mail import Mail, MailError, Relay, send_mail
-from columba.store import Row, Step, Store, StoreUnavailable, plan
+from columba.store import Row, Step, Store, plan
 from columba.vault import Vault, VaultError
 from columba.webhooks.signature import decode_secret, sign
 
@@ -39,15 +39,6 @@ log = structlog.get_logger()
 _channel = msgspec.json.Decoder(Channel).decode
 _notice = msgspec.json.Decoder(Notice).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Failed(Exception):
-    """It was not taken. `final`: nor will it be."""
-
-    def __init__(self, why: str, final: bool = False, wait_s: float = 0.0) -> None:
-        super().__init__(why)
-        self.final = final
-        self.wait_s = wait_s
 
 
 class Sending:
@@ -72,89 +63,36 @@ class Sending:
         self._relay = relay
         self._accept = accept
         self._country = country
-        self._loop = asyncio.get_running_loop()
-        self._running: dict[int, tuple[str, asyncio.Task[None]]] = {}
-        self._beginning: asyncio.Task[None] | None = None
-        self._again = self._stopped = False
+        self.outbox = Outbox(
+            "alerts", store, clock, Claims(SQL["due_notices"], SQL["claim_sending"], SQL["sending"]), self._one,
+            claim_ms=CLAIM_MS, most_of_a_kind=MOST_OF_A_KIND, most=MOST_OF_A_KIND * 4, most_read=MOST_READ,
+        )  # fmt: skip
+        self.wake = self.outbox.wake
         self.outcomes: dict[str, float] = {"sent": 0, "retried": 0, "failed": 0}
 
     # The outbox
-
-    def wake(self) -> None:
-        """Something was written down, or has ended, just now."""
-        self._again = True
-        if self._beginning is None and not self._stopped:
-            self._beginning = self._loop.create_task(self._begin_all())
 
     async def step(self) -> None:
         """A chore: begin what is due."""
         self.wake()
 
-    async def _begin_all(self) -> None:
-        try:
-            while self._again:
-                self._again = False
-                await self._begin()
-        except StoreUnavailable:
-            pass
-        except Exception:
-            log.exception("alerts.send_failed")
-        finally:
-            self._beginning = None
-
-    async def _begin(self) -> None:
+    async def _one(self, row: Row) -> None:
+        an_id, _, account_id, mode, kind, _, target, text, attempts = row
         now = self._clock()
-        taken = Counter(kind for kind, _ in self._running.values())
-        wanted: list[int] = []
-        more = True
-        while more:
-            full: list[Row] = [(kind,) for kind, count in taken.items() if count >= MOST_OF_A_KIND]
-            found = await self._store.read(SQL["due_notices"], full, now=now, most=MOST_READ)
-            for an_id, kind in found:
-                if an_id not in self._running and an_id not in wanted and taken[kind] < MOST_OF_A_KIND:
-                    taken[kind] += 1
-                    wanted.append(an_id)
-            # So many may all be mails to a server that hangs: the other kinds go on.
-            more = len(found) == MOST_READ and len(full) < sum(n >= MOST_OF_A_KIND for n in taken.values())
-        if not wanted:
-            return
-        claims: list[Row] = [(an_id, now, now + CLAIM_MS) for an_id in wanted]
-        mine = {row[0] for row in (await self._store.commit(plan(Step(SQL["claim_sending"], claims))))[0]}
-        for row in await self._store.read(SQL["sending"], [(an_id,) for an_id in wanted if an_id in mine]):
-            self._running[row[0]] = (row[4], self._loop.create_task(self._one(*row)))
-
-    async def _one(
-        self, an_id: int, alert_id: int, account_id: int, mode: int, kind: str, recipient: str, target: str, text: str,
-        attempts: int,
-    ) -> None:  # fmt: skip
+        due, state, why = now, SENT, ""
         try:
+            await self.send(an_id, account_id, mode, _channel(self._vault.open(target)), _notice(text))
+        except VaultError as error:
+            state, why = FAILED, f"Where to send it can't be read: {error}"
+        except Failed as failed:
+            why = str(failed)
+            log.warning("alert.not_sent", notice=ids.show("ntc", an_id), channel=kind, error=why)
             now = self._clock()
-            try:
-                channel = _channel(self._vault.open(target))
-                await self.send(an_id, account_id, mode, channel, _notice(text))
-            except VaultError as error:
-                row = (an_id, FAILED, now, f"Where to send it can't be read: {error}", now)
-            except Failed as failed:
-                row = self._after(an_id, failed, attempts, self._clock())
-                log.warning("alert.not_sent", notice=ids.show("ntc", an_id), channel=kind, error=str(failed))
-            else:
-                row = (an_id, SENT, now, "", self._clock())
-            await self._store.commit(plan(Step(SQL["settle_notice"], [(*row[:3], row[3] or None, row[4])])))
-            self.outcomes[("retried", "sent", "failed")[row[1]]] += 1
-        except StoreUnavailable:
-            pass  # its claim ends, and it is sent again with the same id
-        except Exception:
-            log.exception("alerts.send_failed", notice=an_id)
-        finally:
-            self._running.pop(an_id, None)
-            if not self._stopped:
-                self.wake()
-
-    def _after(self, an_id: int, failed: Failed, attempts: int, now: int) -> tuple[int, int, int, str, int]:
-        if failed.final or attempts > len(SCHEDULE_S):
-            return (an_id, FAILED, now, str(failed), now)
-        wait = max(SCHEDULE_S[attempts - 1] * (0.8 + 0.4 * self._random()), min(failed.wait_s, 86_400))
-        return (an_id, PENDING, now + int(wait * 1000), str(failed), now)
+            wait = again_in(SCHEDULE_S, attempts, failed, self._random())
+            state = FAILED if wait is None else PENDING
+            due = now + int((wait or 0) * 1000)
+        await self._store.commit(plan(Step(SQL["settle_notice"], [(an_id, state, due, why or None, self._clock())])))
+        self.outcomes[("retried", "sent", "failed")[state]] += 1
 
     async def sweep(self) -> None:
         """A chore: forget what was told long ago."""
@@ -163,14 +101,7 @@ class Sending:
 
     async def stop(self) -> None:
         """Wait a little for what is under way; what is left is due again when its claim ends."""
-        self._stopped = True
-        tasks = [task for _, task in self._running.values()]
-        tasks += [] if self._beginning is None else [self._beginning]
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.outbox.stop(STOP_S)
 
     # Trying
 
@@ -202,12 +133,12 @@ class Sending:
     ) -> Tried:
         ok, detail = True, "It was taken."
         async with places:
-            began = self._loop.time()
+            began = asyncio.get_running_loop().time()
             try:
                 await self.send(an_id, alert.account_id, alert.mode, channel, told)
             except Failed as failed:
                 ok, detail = False, str(failed)
-        took = round(1000 * (self._loop.time() - began))
+        took = round(1000 * (asyncio.get_running_loop().time() - began))
         return Tried(channel=kind_of(channel), recipient=who, ok=ok, detail=detail, took_ms=took)
 
     # Out

@@ -15,6 +15,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from columba.core import ids, model
+from columba.core.outbox import Failed
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.http.egress import Egress
@@ -22,7 +23,7 @@ from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, Paging, decode_cursor, page
 from columba.http.times import Timestamp
 from columba.keys import Key
-from columba.media.fetching import Failed, Fetching
+from columba.media.fetching import Fetching
 from columba.media.links import HOUR_MS, PREFIX
 from columba.media.room import BY_URL, FAILED, ORIGINS, SQL, Found, Media, Medium
 from columba.media.sniff import is_inline

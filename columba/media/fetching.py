@@ -1,33 +1,30 @@
 """Fetching media: what came with a text is got from the carrier and kept, durably: until it is there, or given up.
 
-Jobs are rows; a process claims some by putting their next try off, so that a crash neither loses nor repeats them
-forever. One carrier's trouble takes only its own places. Redirects are followed, each to a checked address, and a
-carrier's own authorization never leaves its own host. What came is told as an event. Fails by trying again.
+Jobs are rows of an outbox, whose kinds are carriers: one carrier's trouble takes only its own places. Redirects are
+followed, each to a checked address, and a carrier's own authorization never leaves its own host. What came is told as an
+event. Fails by trying again.
 """
 
 import asyncio
 import base64
 import binascii
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
-
-import structlog
 
 from columba.core import events
 from columba.core.ids import Ids
 from columba.core.model import MEDIA_FAILED, MEDIA_RECEIVED, Event
+from columba.core.outbox import Claims, Failed, Outbox, again_in
 from columba.errors import Refusal
 from columba.http.egress import Egress, EgressError
 from columba.media.kept import Kept
 from columba.media.room import FAILED, FETCHING, READY, RECEIVED, SQL, Media, Medium
 from columba.media.sniff import UNKNOWN, file_name, kind_of
-from columba.store import Row, Step, Store, StoreUnavailable, plan
+from columba.store import Row, Step, Store, plan
 from columba.vault import VaultError
 
-log = structlog.get_logger()
 SCHEDULE_S: Final = (5, 20, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)  # after each failed try
 TIMEOUT_S: Final = 30.0
 STOP_S: Final = 3.0
@@ -40,15 +37,6 @@ MOST_REDIRECTS: Final = 5
 
 Authorize = Callable[[int, str], Mapping[str, str]]
 """What headers a carrier wants to see on a request for media of its own at a URL."""
-
-
-class Failed(Exception):
-    """It could not be fetched. `final`: nor will it ever."""
-
-    def __init__(self, why: str, final: bool = False, wait_s: float = 0.0) -> None:
-        super().__init__(why)
-        self.final = final
-        self.wait_s = wait_s
 
 
 class Got(NamedTuple):
@@ -84,87 +72,20 @@ class Fetching:
         self._open = open_secret
         self._publisher = publisher
         self._authorize = authorize
-        self._loop = asyncio.get_running_loop()
-        self._running: dict[int, tuple[int, asyncio.Task[None]]] = {}
         self._awaited = asyncio.Semaphore(MOST_AWAITED)
-        self._beginning: asyncio.Task[None] | None = None
-        self._again = self._stopped = False
+        self._outbox = Outbox(
+            "media", store, clock, Claims(SQL["to_fetch"], SQL["claim_fetch"], SQL["fetching"]), self._fetch,
+            claim_ms=CLAIM_MS, most_of_a_kind=MOST_OF_A_CARRIER, most=MOST_AT_ONCE, most_read=MOST_READ,
+        )  # fmt: skip
+        self.wake = self._outbox.wake
         self.outcomes: dict[str, float] = {"kept": 0, "retried": 0, "failed": 0}
-
-    def wake(self) -> None:
-        """Something was recorded, or has ended, just now."""
-        self._again = True
-        if self._beginning is None:
-            self._beginning = self._loop.create_task(self._begin_all())
 
     async def step(self) -> None:
         """A chore: begin what is due, as far as there are places."""
         self.wake()
 
-    async def _begin_all(self) -> None:
-        try:
-            while self._again:
-                self._again = False
-                await self._begin()
-        except StoreUnavailable:
-            pass
-        except Exception:
-            log.exception("media.fetch_failed")
-        finally:
-            self._beginning = None
-
-    async def _begin(self) -> None:
-        now = self._clock()
-        room = MOST_AT_ONCE - len(self._running)
-        if room <= 0:
-            return
-        taken = Counter(carrier_id for carrier_id, _ in self._running.values())
-        wanted: list[int] = []
-        more = True
-        while more and len(wanted) < room:
-            full: list[Row] = [(each,) for each, count in taken.items() if count >= MOST_OF_A_CARRIER]
-            found = await self._store.read(SQL["to_fetch"], full, now=now, most=MOST_READ)
-            for an_id, carrier_id in found:
-                known = an_id in self._running or an_id in wanted
-                if not known and len(wanted) < room and taken[carrier_id] < MOST_OF_A_CARRIER:
-                    taken[carrier_id] += 1
-                    wanted.append(an_id)
-            # So many may all be of one carrier: then the others' come after it has no more places.
-            more = len(found) == MOST_READ and len(full) < sum(n >= MOST_OF_A_CARRIER for n in taken.values())
-        if not wanted:
-            return
-        claimed = await self._store.commit(
-            plan(Step(SQL["claim_fetch"], [(an_id, now, now + CLAIM_MS) for an_id in wanted]))
-        )
-        mine = {row[0] for row in claimed[0]}
-        rows = await self._store.read(SQL["fetching"], [(an_id,) for an_id in wanted if an_id in mine])
-        for row in rows:
-            self._running[row[0]] = (row[5], self._loop.create_task(self._fetch(row)))
-
-    async def _fetch(self, row: Sequence[Any]) -> None:
-        an_id = row[0]
-        try:
-            await self._try(*row)
-        except StoreUnavailable:
-            pass  # its claim ends, and it is tried again
-        except Exception:
-            log.exception("media.fetch_failed", media=an_id)
-        finally:
-            self._running.pop(an_id, None)
-            if not self._stopped:
-                self.wake()
-
-    async def _try(
-        self,
-        an_id: int,
-        account_id: int,
-        mode: int,
-        name: str,
-        sealed: str,
-        carrier_id: int,
-        message_id: int,
-        tries: int,
-    ) -> None:
+    async def _fetch(self, row: Row) -> None:
+        an_id, account_id, mode, name, sealed, carrier_id, message_id, tries = row
         medium = Medium(an_id, account_id, mode, RECEIVED, FETCHING, name, "", 0, "", message_id, tries, 0, None, 0)
         try:
             async with asyncio.timeout(WHOLE_S):
@@ -219,17 +140,15 @@ class Fetching:
 
     async def _failed(self, medium: Medium, why: Failed) -> None:
         now = self._clock()
-        last = why.final or medium.attempts > len(SCHEDULE_S)
-        wait = 0.0
-        if not last:
-            wait = max(SCHEDULE_S[medium.attempts - 1] * (0.8 + 0.4 * self._random()), min(why.wait_s, 86_400))
+        wait = again_in(SCHEDULE_S, medium.attempts, why, self._random())
+        last = wait is None
         self.outcomes["failed" if last else "retried"] += 1
         told = medium._replace(state=FAILED if last else FETCHING, error=str(why), updated_at=now)
         event = Event(self._ids(), medium.account_id, medium.mode, MEDIA_FAILED, medium.id, now, self._media.view(told))
         made = [events.row(event)] if last else []
         results = await self._store.commit(
             plan(
-                Step(SQL["not_fetched"], [(medium.id, told.state, now + int(wait * 1000), str(why), now)]),
+                Step(SQL["not_fetched"], [(medium.id, told.state, now + int((wait or 0) * 1000), str(why), now)]),
                 *events.steps(made, 1, given=0),
             )
         )
@@ -278,14 +197,7 @@ class Fetching:
 
     async def stop(self) -> None:
         """Wait a little for what is under way; what is left is due again when its claim ends."""
-        self._stopped = True
-        tasks = [task for _, task in self._running.values()]
-        tasks += [] if self._beginning is None else [self._beginning]
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._outbox.stop(STOP_S)
 
 
 def _seconds(text: str | None) -> float:

@@ -96,7 +96,7 @@ class House:
         await self.steps()
 
         async def done() -> bool:
-            return not self.app.alert_sending._running
+            return self.app.alert_sending.outbox.is_idle
 
         await eventually(done)
         assert len(self.box.letters) == before, self.box.letters[-1].text
