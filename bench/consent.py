@@ -26,22 +26,22 @@ OFFER = '{"to": "+{d}", "text": "Acme: parcel {n} comes today. Reply STOP to opt
 ROUNDS = 5
 ALL_DAY = {"country": "*", "open": "00:00", "close": "24:00", "classes": ["otp", "transactional", "marketing"]}
 ON: dict[str, dict[str, Any]] = {
-    "/v1/consent-settings": {"marketing": "unless_opted_out"},
-    "/v1/quiet-hours": {"enabled": True, "defaults": True, "windows": [ALL_DAY]},
-    "/v1/content-settings": {"action": "hold", "brand": "Acme"},
+    "/v1/settings/consent": {"marketing": "unless_opted_out"},
+    "/v1/settings/quiet-hours": {"enabled": True, "defaults": True, "windows": [ALL_DAY]},
+    "/v1/settings/content": {"action": "hold", "brand": "Acme"},
 }
 # Marketing always asks for opt-outs: what asks nothing at all is another class.
 OFF: dict[str, dict[str, Any]] = {
-    "/v1/consent-settings": {"transactional": "always"},
-    "/v1/quiet-hours": {"enabled": False},
-    "/v1/content-settings": {"action": "off"},
+    "/v1/settings/consent": {"transactional": "always"},
+    "/v1/settings/quiet-hours": {"enabled": False},
+    "/v1/settings/content": {"action": "off"},
 }
 NOTHING = OFFER.replace("marketing", "transactional")
 
 
 def switch(program: Program, settings: dict[str, dict[str, Any]]) -> None:
     for path, body in settings.items():
-        done = program.request("PUT" if "quiet" in path else "PATCH", path, body)
+        done = program.request("PATCH", path, body)
         assert done.status == 200, done
 
 

@@ -1,9 +1,10 @@
-"""Texts from people, forwarded: `python -m bench.forwarding [--count N] [--what rate pace dead rules]`.
+"""Texts from people, forwarded: `python -m bench.forwarding [--count N] [--what rate contacts pace dead rules]`.
 
 A text comes in over an HTTP callback of a carrier, is held against the rules, and is posted, signed, with a body made by
 templates, to sinks in C. One process, fsynced.
 
 - rate: as fast as it goes, with 50 rules. `texts/s` is what callers are answered, `forwards/s` what arrives at the sinks.
+- contacts: the same where every rule asks who the person is and every body says it; half of them are contacts.
 - pace: 1,000 texts a second; how long after its arrival a text's forward leaves.
 - dead: ten destinations, then nine and a dead one: what the nine still get.
 - rules: one text against 10,000 rules of an account.
@@ -11,6 +12,7 @@ templates, to sinks in C. One process, fsynced.
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import statistics
@@ -69,18 +71,28 @@ class Bench:
         assert answer.status in (200, 201, 202), answer
         return answer.json
 
-    def destination(self, url: str, **more: Any) -> str:
-        request = {"url": url, "headers": {"X-From": "{{ from }}"}, "body": {"json": BODY}}
+    def destination(self, url: str, body: Any = BODY, **more: Any) -> str:
+        request = {"url": url, "headers": {"X-From": "{{ from }}"}, "body": {"json": body}}
         auth = {"kind": "hmac", "secret": "0123456789abcdef"}
         made = self.post("/v1/destinations", {"name": url, "request": request, "auth": auth, **more})
         return str(made["id"])
 
-    def rules(self, destinations: Sequence[str]) -> None:
+    def contacts(self, numbers: Sequence[str]) -> None:
+        made = self.post("/v1/contacts/imports", {"name": "bench"})
+        rows = "".join(f"{number},Person {n},gold\n" for n, number in enumerate(numbers))
+        connection = http.client.HTTPConnection("127.0.0.1", self.program.port, timeout=300)
+        headers = {"Authorization": f"Bearer {self.program.live_key}", "Content-Type": "text/csv"}
+        connection.request("POST", made["upload_url"], f"number,name,plan\n{rows}", headers)
+        done = json.loads(connection.getresponse().read())
+        connection.close()
+        assert done["recorded"] == len(set(numbers)), done
+
+    def rules(self, destinations: Sequence[str], **more: Any) -> None:
         """50 rules, of which each text matches one; each forwards to one of the destinations."""
         for n in range(RULES):
             when = {"text": {"regex": f"(?i)^order (?P<order>[0-9]*{n % 10}) n="}} if n < 10 else {"keyword": [f"K{n}"]}
             then = [{"forward": {"to": [destinations[n % len(destinations)]]}}]
-            self.post("/v1/rules", {"name": f"rule {n}", "when": when, "then": then})
+            self.post("/v1/rules", {"name": f"rule {n}", "when": when | more, "then": then})
 
     def load(self, n: int, first: int = 0) -> tuple[float, float]:
         """Texts answered a second, and the p99 of their answers in ms."""
@@ -104,9 +116,17 @@ def arrived(sinks: Sequence[HttpSink]) -> int:
     return sum(sink.stats().inbound.distinct for sink in sinks)
 
 
-def rate(count: int) -> list[float | None]:
+def rate(count: int, contacts: bool = False) -> list[float | None]:
     with running(SINKS) as (bench, sinks):
-        bench.rules([bench.destination(f"{sink.url}/mo") for sink in sinks])
+        if contacts:
+            body = BODY | {"who": "{{ contact.name | default(from) }}", "plan": "{{ contact.attributes.plan }}"}
+            asked = {"none": [{"contact": {"attributes": {"plan": "silver"}}}]}
+            began = time.monotonic()
+            bench.contacts([f"+4477{n:08d}" for n in range(0, 4 * count, 2)])  # every other one that texts
+            print(f"{2 * count:,} contacts imported in {time.monotonic() - began:.1f} s")
+            bench.rules([bench.destination(f"{sink.url}/mo", body) for sink in sinks], **asked)
+        else:
+            bench.rules([bench.destination(f"{sink.url}/mo") for sink in sinks])
         time.sleep(3)
         bench.load(count // 10)
         eventually(lambda: arrived(sinks) >= count // 10, 60)
@@ -141,8 +161,6 @@ def pace(count: int, per_second: int = 1_000) -> list[float | None]:
 
 
 def _paced(bench: Bench, count: int, per_second: int) -> float:
-    import http.client
-
     workers, done = 8, []
 
     def work(k: int) -> None:
@@ -234,14 +252,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument(
-        "--what", nargs="*", choices=("rate", "pace", "dead", "rules"), default=["rate", "pace", "dead", "rules"]
+        "--what",
+        nargs="*",
+        choices=("rate", "contacts", "pace", "dead", "rules"),
+        default=["rate", "contacts", "pace", "dead", "rules"],
     )
     asked = parser.parse_args()
     print(report.machine(), f"(load {os.getloadavg()[0]:.1f})")
-    if {"rate", "pace"} & set(asked.what):
+    if {"rate", "contacts", "pace"} & set(asked.what):
         rows = {}
         if "rate" in asked.what:
             rows["as fast as it goes"] = rate(asked.count)
+        if "contacts" in asked.what:
+            rows["the same, with contacts"] = rate(asked.count, contacts=True)
         if "pace" in asked.what:
             rows["1,000 a second"] = pace(min(asked.count, 8_000))
         print(report.table(["texts/s", "forwards/s", "p99 of answers, ms", "p99 until it left, ms"], rows))

@@ -53,6 +53,11 @@ CATALOGUE: Mapping[str, Code] = {
     "mail_refused": Code(
         422, "The mail server refuses the e-mail", "Correct the address, or ask the server's operator."
     ),
+    "no_mail_server": Code(
+        422,
+        "There is no mail server",
+        "The operator sets one with --smtp-url (COLUMBA_SMTP_URL); or choose another way.",
+    ),
     "mail_unavailable": Code(503, "The e-mail can't be sent for now", "It is tried again; the operator should look."),
     # Media
     "media_pending": Code(503, "The file is still being fetched", "Ask again in a moment."),

@@ -22,6 +22,8 @@ from columba.http.endpoint import Endpoint, describe
 from columba.http.wire import TYPE_JSON, client_address, encode, send_answer
 from columba.media.fetching import Fetching
 from columba.metrics import Metrics
+from columba.privacy.growing import Growing
+from columba.privacy.retention import Sweeping
 from columba.routing.failover import Failover
 from columba.routing.health import Healths
 from columba.routing.second import SecondRoutes
@@ -130,6 +132,15 @@ class Operation:
         metrics = self._metrics
         metrics.counter("media_fetches", "Media of texts, by outcome.", "outcome", lambda: fetching.outcomes)
         metrics.counter("alert_notices", "Notices of alerts, by outcome.", "outcome", lambda: notices.outcomes)
+
+    def measure_retention(self, growing: Growing, sweeping: Sweeping) -> None:
+        metrics = self._metrics
+
+        def behind() -> Labelled:
+            return [((kind,), late) for kind, late in growing.behind.items()]
+
+        metrics.counter("swept", "Rows let go as too old.", "kind", lambda: {**growing.swept, **sweeping.swept})
+        metrics.gauge("sweep_behind_seconds", "By how much the oldest row is too old.", ("kind",), behind)
 
     def measure_routing(self, failover: Failover, second: SecondRoutes, healths: Healths) -> None:
         metrics = self._metrics

@@ -132,6 +132,13 @@ def _address(value: Any) -> str:
     return text
 
 
+def _days(value: Any) -> int:
+    number: int = _number(value)
+    if not 0 <= number <= 3_650:
+        raise ValueError("it must be from 0 (for good) to 3650")
+    return number
+
+
 def _option(value: Any) -> str:
     text = str(value).strip()
     if not re.fullmatch(r"[A-Za-z0-9_]+=.*", text):
@@ -210,6 +217,35 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "stop_timeout", 25, "Seconds to finish what is on the wire when stopping.", _between(1, 600), metavar="SECONDS"
+    ),
+    Setting(
+        "keep_events",
+        30,
+        "Days for which events are kept, with their deliveries to webhooks and the attempts; 0 for good.",
+        _days,
+        metavar="DAYS",
+    ),
+    Setting(
+        "keep_forwards",
+        90,
+        "Days for which forwards and other actions of rules are kept, with their attempts; 0 for good.",
+        _days,
+        metavar="DAYS",
+    ),
+    Setting(
+        "keep_dead_letters",
+        90,
+        "Days for which deliveries and forwards that were given up can be replayed; 0 for good.",
+        _days,
+        metavar="DAYS",
+    ),
+    Setting("keep_verifications", 30, "Days for which verifications are kept; 0 for good.", _days, metavar="DAYS"),
+    Setting(
+        "keep_audit",
+        365,
+        "Days for which the log of who saw or changed what is kept, and the jobs of privacy; 0 for good.",
+        _days,
+        metavar="DAYS",
     ),
     Setting(
         "media_store",
@@ -292,6 +328,11 @@ class Settings:
     senders: str
     receipt_timeout: int
     stop_timeout: int
+    keep_events: int
+    keep_forwards: int
+    keep_dead_letters: int
+    keep_verifications: int
+    keep_audit: int
     media_store: str
     media_option: tuple[str, ...]
     media_max_size: int

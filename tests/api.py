@@ -37,9 +37,10 @@ from columba.keys.limits import Limits
 from columba.settings import Settings
 from columba.store import Step, plan
 from columba.store.sql import Statement
+from tests import tables
 from tests.http.client import Reply
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 _ACCOUNT = Statement(
     "test_account",
@@ -50,10 +51,12 @@ _ACCOUNT = Statement(
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = PATIENCE) -> Any:
-    """What `look` finds, once it finds something."""
+    """What `look` finds, once it finds something. It looks less and less often: that is work, too."""
+    pause = 0.005
     async with asyncio.timeout(seconds):
         while not (found := await look()):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
+            pause = min(0.05, pause * 1.1)
     return found
 
 
@@ -247,6 +250,8 @@ async def running(folder: Path, url: str = "", **settings: Any) -> AsyncIterator
     """An App on SQLite in a folder, or on PostgreSQL at a URL."""
     if url:  # processes over one database share the key
         settings.setdefault("secret_key", "5e" * 32)
+    else:
+        tables.lay(folder)
     app = App(Settings(data=str(folder), database=url, stop_timeout=2, **settings))
     await app.start()
     try:
@@ -262,8 +267,8 @@ async def running(folder: Path, url: str = "", **settings: Any) -> AsyncIterator
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest) -> str:
-    """A store's URL, "" for SQLite: a test that takes it runs on both."""
-    return request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    """A store's URL, "" for SQLite: a test that takes it runs on both. It has its tables already."""
+    return request.getfixturevalue("tables_url") if request.param == "postgres" else ""
 
 
 @pytest_asyncio.fixture

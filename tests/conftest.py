@@ -1,4 +1,4 @@
-"""What tests share: PostgreSQL, one server a run and an empty database a test."""
+"""What tests share: how many run at once, and PostgreSQL: one server a run, and a database a test."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import engines
+from columba.store import postgres
+from tests import engines, tables
 
 # The same examples everywhere, so that a run says the same twice. COLUMBA_EXPLORE=1 looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -15,8 +16,23 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("COLUMBA_EXPLORE") else "same")
 
 
-# The files that take longest go first: else one of them may begin when all others have ended, and be waited for alone.
-LONG = ("test_document.py", "test_crash.py", "test_flow.py", "test_postgres.py", "test_http_carriers_crash.py")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: more than half of the time a test waits, for a program, a disk or a moment to come."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
+
+
+# A process that is held up in a transaction for two seconds is cut off. This one may be, by what else runs here; that it
+# is true of the program is for tests/e2e/test_postgres.py to show.
+postgres.WRITER["idle_in_transaction_session_timeout"] = "60000"
+
+# The files that take longest go first (and pyproject has xdist keep to it): else one of them may begin when all others
+# have ended, and be waited for alone.
+LONG = (
+    "test_document.py", "test_flow.py", "test_postgres.py", "test_smpp_server.py", "test_smpp_path.py",
+    "test_http_carriers_crash.py", "test_leases.py", "test_events.py", "test_examples.py", "test_lanes.py",
+    "test_operation.py", "test_smpp_peers.py", "test_alerts.py", "test_delivering.py", "test_crash.py",
+)  # fmt: skip
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,6 +54,21 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engine
 def postgres_url(postgres_server: engines.Postgres) -> Iterator[str]:
     """A new empty database, dropped after the test."""
     with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: engines.Postgres) -> Iterator[str]:
+    """The name of a database to copy, with this version's tables."""
+    with postgres_server.database() as url:
+        tables.migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def tables_url(postgres_server: engines.Postgres, postgres_template: str) -> Iterator[str]:
+    """A new database that has this version's tables already, dropped after the test."""
+    with postgres_server.database(postgres_template) as url:
         yield url
 
 

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from tests.keeper import free_port, leashed
 
 PROGRAM = Path(sys.executable).with_name("columba")
-PATIENCE = 20.0  # seconds for the program to start, stop or answer
+PATIENCE = 60.0  # seconds for the program to start, stop or answer
 T = TypeVar("T")
 
 
@@ -40,7 +40,10 @@ class ProgramError(AssertionError):
 
 
 def eventually(get: Callable[[], T], timeout: float = PATIENCE, every: float = 0.01) -> T:
-    """What `get` returns once that is true of it. An AssertionError of its own counts as not yet."""
+    """What `get` returns once that is true of it. An AssertionError of its own counts as not yet.
+
+    It is asked less and less often, down to ten times a second: to ask is work, and others wait for the processor.
+    """
     end = time.monotonic() + timeout
     while True:
         last: object
@@ -53,6 +56,7 @@ def eventually(get: Callable[[], T], timeout: float = PATIENCE, every: float = 0
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout:g} s; at last: {last!r}")
         time.sleep(every)
+        every = max(every, min(0.1, every * 1.1))
 
 
 class Answer(NamedTuple):
@@ -123,6 +127,12 @@ class Program:
     @property
     def pid(self) -> int:
         return self._running().pid
+
+    @property
+    def worked(self) -> float:
+        """Seconds that a processor has worked for it since its start: the same on a machine that is busy with others."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _tail(self) -> str:
         return "\n".join(self.log.splitlines()[-40:])

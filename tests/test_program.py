@@ -163,7 +163,7 @@ def test_no_program_outlives_the_tests(tmp_path: Path, stand_in: Start) -> None:
 
 
 def post(sink: Sink, body: object = b"{}", path: str = "/hook", **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=30)
     try:
         connection.request("POST", path, body, headers)  # type: ignore[arg-type]
         return connection.getresponse().status
@@ -191,7 +191,7 @@ def test_a_sink_answers_as_told() -> None:
     gone_away = Reply(close=True)
     with Sink(Reply(204), [Reply(500), Reply(429, b"slow down", {"Retry-After": "7"}), gone_away]) as sink:
         assert post(sink) == 500
-        connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=30)
         connection.request("POST", "/hook", b"")
         response = connection.getresponse()
         assert (response.status, response.headers["Retry-After"], response.read()) == (429, "7", b"slow down")
@@ -207,7 +207,7 @@ def test_a_sink_answers_as_told() -> None:
 
 def test_closing_a_sink_ends_what_it_delays_and_what_is_kept_alive() -> None:
     with Sink(replies=[Reply()]) as sink:
-        kept, waiting = (http.client.HTTPConnection("127.0.0.1", sink.port, timeout=5) for _ in range(2))
+        kept, waiting = (http.client.HTTPConnection("127.0.0.1", sink.port, timeout=30) for _ in range(2))
         kept.request("POST", "/")
         kept.getresponse().read()
         sink.reply = Reply(delay=3600)

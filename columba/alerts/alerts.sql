@@ -180,8 +180,11 @@ select n.id, n.alert_id, n.kind, n.recipient, n.notice, n.status, n.attempts, n.
 from alert_notices n where n.alert_id = :alert_id and n.id < :before order by n.id desc limit :most
 
 -- name: sweep_notices
--- rows: before int
-delete from alert_notices where status <> 0 and id < (select before from {rows} r)
+-- rows: before int, most int
+delete from alert_notices where id in (
+  select n.id from alert_notices n where n.status <> 0 and n.id < (select min(before) from {rows} r)
+  order by n.id limit (select min(most) from {rows} r))
+returning id
 
 -- Delivery rates.
 

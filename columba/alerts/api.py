@@ -16,6 +16,7 @@ from columba.alerts.sending import STATUSES, Sending
 from columba.alerts.shapes import (
     Alert,
     AlertChange,
+    Email,
     Incident,
     Incidents,
     NewAlert,
@@ -54,9 +55,15 @@ EXAMPLE: Final[model.Json] = {
 def endpoints(
     alerts: Alerts, sending: Sending, store: Store, egress: Egress, new_id: Ids, clock: Callable[[], int]
 ) -> list[Endpoint]:
-    def check_urls(channels: list[shapes.Channel] | Any) -> None:
+    def check_ways(channels: list[shapes.Channel] | Any) -> None:
+        """Whether they can be reached from here at all."""
         wrong = []
         for place, channel in enumerate(channels):
+            if isinstance(channel, Email) and not sending.mails:
+                detail = (
+                    "No mail server is set, so nobody would be told: the operator sets smtp_url (COLUMBA_SMTP_URL)."
+                )
+                wrong.append(FieldError(f"channels[{place}]", "no_mail_server", detail))
             if isinstance(channel, Webhook | Slack) and (problem := egress.check_url(channel.url)) is not None:
                 code = "invalid_url" if problem.kind == "invalid_url" else "forbidden_url"
                 wrong.append(FieldError(f"channels[{place}].url", code, problem.detail))
@@ -79,12 +86,12 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/alerts", body=NewAlert, answer=Alert, status=201, scope="alerts:write", tag=TAG,
-        summary="Add an alert", refusals=("too_many", "invalid_url", "forbidden_url"), example=EXAMPLE,
+        summary="Add an alert", refusals=("too_many", "invalid_url", "forbidden_url", "no_mail_server"), example=EXAMPLE,
     )  # fmt: skip
     async def create_alert(call: Call[NewAlert, None]) -> Alert:
         """What happens from now on is told, gathered into one notice at a time, and once more when it is over."""
         who, asked = _caller(call), call.body
-        check_urls(asked.channels)
+        check_ways(asked.channels)
         if len(alerts.of(who.account_id, who.mode)) >= MOST:
             raise Refusal("too_many", f"There are {MOST} alerts already.")
         rule = Rule(**{name: getattr(asked, name) for name in Rule.__struct_fields__})
@@ -112,13 +119,14 @@ def endpoints(
 
     @endpoint(
         "PATCH", "/v1/alerts/{id}", body=AlertChange, answer=Alert, scope="alerts:write", tag=TAG,
-        summary="Change an alert", refusals=("conflict", "invalid_url", "forbidden_url"), example={"every": 3600},
+        summary="Change an alert", refusals=("conflict", "invalid_url", "forbidden_url", "no_mail_server"),
+        example={"every": 3600},
     )  # fmt: skip
     async def change_alert(call: Call[AlertChange, None]) -> Alert:
         """One that is turned off forgets what it had to tell."""
         asked = call.body
         if asked.channels is not UNSET:
-            check_urls(asked.channels)
+            check_ways(asked.channels)
         given = {name: getattr(asked, name) for name in asked.__struct_fields__}
         given = {name: value for name, value in given.items() if value is not UNSET}
         parts = {name: given.pop(name) for name in Rule.__struct_fields__ if name in given}

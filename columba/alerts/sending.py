@@ -34,6 +34,7 @@ MOST_OF_A_KIND, MOST_READ = 4, 100  # at once
 TIMEOUT_S: Final = 15.0
 STOP_S: Final = 5.0
 KEPT_MS: Final = 90 * 86_400_000
+SWEPT_AT_ONCE: Final = 500
 
 log = structlog.get_logger()
 _channel = msgspec.json.Decoder(Channel).decode
@@ -96,8 +97,9 @@ class Sending:
 
     async def sweep(self) -> None:
         """A chore: forget what was told long ago."""
-        before = ids.first_at(self._clock() - KEPT_MS)
-        await self._store.commit(plan(Step(SQL["sweep_notices"], [(before,)])))
+        old = Step(SQL["sweep_notices"], [(ids.first_at(self._clock() - KEPT_MS), SWEPT_AT_ONCE)])
+        while len((await self._store.commit(plan(old)))[0]) >= SWEPT_AT_ONCE:
+            await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """Wait a little for what is under way; what is left is due again when its claim ends."""
@@ -154,6 +156,11 @@ class Sending:
             _judge_slack(answer)
         else:
             await self._webhook(an_id, channel, told)
+
+    @property
+    def mails(self) -> bool:
+        """Is there a mail server?"""
+        return self._relay is not None
 
     async def _mail(self, an_id: int, channel: Email, told: Notice) -> None:
         if self._relay is None:

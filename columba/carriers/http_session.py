@@ -14,6 +14,7 @@ import structlog
 
 from columba.carriers.over_http import Heart, Request, Unsendable, Way, by_status, wait_ms
 from columba.core import ids
+from columba.core.again import jittered
 from columba.core.contract import Air, Carrier, Outcome, Part
 from columba.http.egress import Answer, EgressError
 
@@ -151,7 +152,7 @@ class HttpSession:
         self._up = False
         self._air.ready(False, why)
         self._release(False)
-        rest = min(MOST_REST_S, REST_S * 2**self._rests) * (0.8 + 0.4 * self._air.random())
+        rest = jittered(min(MOST_REST_S, REST_S * 2**self._rests), self._air.random())
         self._rests = min(self._rests + 1, 10)
         self._timer = self._loop.call_later(rest, self._back, why)
 

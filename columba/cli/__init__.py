@@ -48,6 +48,7 @@ RECEIVE: dict[str, Place] = {
     "webhooks": Place(
         "columba.cli.webhooks:webhooks", "Have events posted to you; see what came of it, and have it again."
     ),
+    "contacts": Place("columba.cli.contacts:contacts", "Add, find, change, remove, import and export contacts."),
     "rules": Place("columba.cli.rules:rules", "Say what is done with texts from people: forward, reply, tag."),
     "forward": Place("columba.cli.rules:forward", "Try out what is done with a text from a person."),
     "forwards": Place("columba.cli.rules:forwards", "See what rules did with texts; try again what failed."),
@@ -56,7 +57,7 @@ RECEIVE: dict[str, Place] = {
 RIGHT: dict[str, Place] = {
     "consents": Place("columba.cli.consents:consents", "Record, read, import and export who allowed what."),
     "suppressions": Place("columba.cli.consents:suppressions", "List and export who must not be texted."),
-    "quiet": Place("columba.cli.quiet:quiet", "Show, set and try quiet hours and sending windows."),
+    "quiet": Place("columba.cli.quiet:quiet", "Show, change and try quiet hours and sending windows."),
     "advice": Place(
         "columba.cli.content:advice", "Ask what carriers' filters may think of a text; see what is filtered."
     ),

@@ -1,7 +1,7 @@
 """`columba keys` and `columba migrate`, and what they share: the store that the settings name, opened without serving.
 
 A visit takes a node number for its ids and owns no lane: servers that run meanwhile don't notice it, but for what it
-has changed. Fails with one line that says what to do.
+has changed. What it has changed is in the log of who changed what. Fails with one line that says what to do.
 """
 
 import contextlib
@@ -14,15 +14,18 @@ from pathlib import Path
 
 import click
 
+from columba import consent
 from columba.cli import stores
 from columba.cli.keys import Failed, Opened, group
 from columba.cli.options import Settings, with_settings
 from columba.cli.show import json_text
+from columba.consent.hashes import NAME
 from columba.core import lanes
 from columba.core.ids import Ids
 from columba.core.snapshots import Snapshots
 from columba.doors.smpp.logins import Logins
 from columba.keys import Keys
+from columba.privacy.audit import Audit
 from columba.store import (
     Step,
     Store,
@@ -59,8 +62,15 @@ async def visit(settings: Settings) -> AsyncIterator[Opened]:
         if not keys.accounts:
             raise Failed(f"there is no account in {stores.shown(settings)}: run `columba serve` once first.")
         yield Opened(keys, Ids(await node_number(store), clock), clock, next(iter(keys.accounts)), logins)
+        with contextlib.suppress(VaultError, StoreUnavailable):
+            await _note(settings, store)
     finally:
         await store.close()
+
+
+async def _note(settings: Settings, store: Store) -> None:
+    """Put what was changed into the log, if the secret key is here; else a server does, which has it."""
+    await Audit(store, (await vault_of(settings, store)).derived("audit")[0]).take_up()
 
 
 async def node_number(store: Store) -> int:
@@ -83,6 +93,14 @@ def vault(settings: Settings) -> Vault:
         raise VaultError(f"there is no secret key: {path} is missing, and COLUMBA_SECRET_KEY is not set") from None
     except (OSError, UnicodeDecodeError) as error:
         raise VaultError(f"{path} can't be read: {error}") from error
+
+
+async def vault_of(settings: Settings, store: Store) -> Vault:
+    """The same, if it opens what is sealed in this store: VaultError where its key is another installation's."""
+    found = vault(settings)
+    for (sealed,) in await store.read(consent.SQL["hash_key"], name=NAME):  # every server makes it at its first start
+        found.open(sealed)
+    return found
 
 
 def key_path(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from columba.cli import stores
-from columba.cli.admin import vault
+from columba.cli.admin import vault_of
 from columba.cli.api import Api, Json, with_api
 from columba.cli.client import Listing
 from columba.cli.keys import Failed
@@ -21,7 +21,7 @@ from columba.privacy.audit import SQL, Audit, Head
 from columba.store import StoreRefused, StoreUnavailable, open_store
 from columba.vault import VaultError
 
-AUDIT = ("n", "at", "key", "address", "action", "answered", "about")
+AUDIT = ("n", "created_at", "key", "operator", "address", "action", "answered", "about")
 
 
 @click.group(cls=Listing)
@@ -34,7 +34,7 @@ def audit() -> None:
 
 @audit.command("list")
 @with_api
-@click.option("--by", metavar="KEY", help="Only those of this key.")
+@click.option("--by", metavar="KEY|NAME", help="Only those of this key, or of this user of the command line.")
 @click.option("--action", metavar="ACTION", help="Only those of this action, such as erase_person.")
 @click.option("--about", metavar="ID", help="Only those that name this id.")
 @click.option(
@@ -42,7 +42,8 @@ def audit() -> None:
 )
 def list_(api: Api, as_json: bool, by: str | None, action: str | None, about: str | None, limit: int) -> None:
     """List entries, the newest first."""
-    query = [(name, value) for name, value in (("key", by), ("action", action), ("about", about)) if value]
+    whose = "key" if by is not None and by.startswith("key_") else "operator"
+    query = [(name, value) for name, value in ((whose, by), ("action", action), ("about", about)) if value]
     listed(list(api.pages("/v1/audit", query, limit)), AUDIT, as_json)
 
 
@@ -73,6 +74,10 @@ def verify_(ctx: click.Context, settings: Settings, head: str | None, as_json: b
         click.echo(f"{each['account']}  {word}  {each['entries']:,} entries  head {each['entries']}:{each['head']}")
         if not each["intact"]:
             click.echo(f"  {each['why']}")
+        if each["let_go"]:
+            click.echo(f"  The oldest {each['let_go']:,} were let go: they were too old to be kept.")
+        if each["waiting"]:
+            click.echo(f"  {each['waiting']:,} changes on the command line wait for a server to put them into the log.")
     ctx.exit(0 if all(each["intact"] for each in found) else 1)
 
 
@@ -82,7 +87,7 @@ async def verified(settings: Settings, expected: Head | None) -> list[Json]:
         raise Failed(f"there is no installation in {stores.shown(settings)}: run `columba serve` once first.")
     store = await open_store(settings.database or Path(settings.data))
     try:
-        log = Audit(store, vault(settings).derived("audit")[0])
+        log = Audit(store, (await vault_of(settings, store)).derived("audit")[0])
         found = []
         for account_id, _, _ in await store.read(SQL["audit_accounts"]):
             each = await log.verify(account_id, expected)
@@ -94,6 +99,8 @@ async def verified(settings: Settings, expected: Head | None) -> list[Json]:
                     "intact": each.broken is None,
                     "broken_at": each.broken,
                     "why": each.why,
+                    "waiting": each.waiting,
+                    "let_go": each.let_go,
                 }
             )
         return found

@@ -3,19 +3,17 @@
 Exit codes: 0 done, 1 refused or failed (`check`: the person may not be texted), 2 asked wrongly, 3 nobody knows.
 """
 
-import http.client
-import os
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import click
 
 from columba.cli import show
-from columba.cli.api import Api, Failure, Json, with_api
-from columba.cli.carriers import json_or_file
+from columba.cli.api import Api, Json, with_api
 from columba.cli.client import CLASSES, Listing
+from columba.cli.files import list_files, send_file, write_file
+from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
 from columba.cli.values import Moment
 
@@ -23,9 +21,6 @@ MOST_LISTED = 10_000
 Rows = Sequence[Json]
 LEDGER = ("at", "number", "action", "class", "sender", "source", "words")
 SUPPRESSED = ("since", "number", "class", "sender", "source")
-CHUNK = 256 * 1024
-ANSWER_S = 3_600.0  # a large file is dealt with before it is answered
-LOOK_S = 1.0
 
 
 @click.group(cls=Listing)
@@ -129,10 +124,7 @@ def settings(api: Api, as_json: bool, changes: str | None) -> None:
     \b
       columba consents settings --set '{"brand": "Columba Coffee", "marketing": "opt_in"}'
     """
-    path = "/v1/consent-settings"
-    click.echo(
-        json_text(api.get(path) if changes is None else api.change("PATCH", path, json_or_file(changes, "--set")))
-    )
+    settings_of(api, "consent", changes)
 
 
 @consents.command("import")
@@ -159,60 +151,8 @@ def import_(ctx: click.Context, /, api: Api, as_json: bool, file: BinaryIO, resu
       columba consents import suppressions.csv
       columba consents import newsletter.csv --action opt_in --class marketing --source "newsletter form"
     """
-    if resume is None:
-        said["class"] = said.pop("klass")
-        said["name"] = os.path.basename(getattr(file, "name", "") or "standard input")[:200]
-        made = api.post("/v1/consents/imports", {name: value for name, value in said.items() if value})
-    else:
-        made = api.get(f"/v1/consents/imports/{resume}")
-    place = f"/v1/consents/imports/{clean(made['id'])}"
-    done = _upload(api, made, file, place)
-    if as_json:
-        click.echo(json_text(done))
-    else:
-        click.echo(_progress(done))
-        for row in api.pages(f"{place}/refusals", (), 20):
-            click.echo(f"  row {row['row']}  {clean(row['number'])}  {clean(row['detail'])}", err=True)
-        if done["refused"] > 20:
-            click.echo(f"  ... {done['refused'] - 20:,} more", err=True)
-    ctx.exit(1 if done["refused"] else 0)
-
-
-def _upload(api: Api, made: Json, file: BinaryIO, place: str) -> Json:
-    """Send the file in one request, and show meanwhile how far it has come."""
-    live, over = show.Live(), threading.Event()
-
-    def look() -> None:
-        other = api.beside()
-        while not over.wait(LOOK_S):
-            try:
-                live.show(_progress(other.get(place)))
-            except Failure:
-                break
-        other.close()
-
-    watching = threading.Thread(target=look, daemon=True)
-    watching.start()
-    try:
-        done: Json = api.pour(made["upload_url"], iter(lambda: file.read(CHUNK), b""), "text/csv", ANSWER_S)
-    except (OSError, http.client.HTTPException) as error:
-        raise Failure(
-            f"the file was not sent whole ({error})",
-            "interrupted",
-            f"Go on with: columba consents import FILE --resume {clean(made['id'])}",
-        ) from error
-    finally:
-        over.set()
-        watching.join()
-        live.end()
-    return done
-
-
-def _progress(told: Json) -> str:
-    return (
-        f"{clean(told['id'])}  {clean(told['state'])}  {told['rows']:,} rows: {told['recorded']:,} recorded, "
-        f"{told['unchanged']:,} known already, {told['refused']:,} refused"
-    )
+    said["class"] = said.pop("klass")
+    send_file(ctx, api, as_json, "consents", file, resume, said)
 
 
 @consents.command()
@@ -222,12 +162,7 @@ def _progress(told: Json) -> str:
 )
 def imports(api: Api, as_json: bool, limit: int) -> None:
     """List the files that were imported, and how far each has come."""
-    rows: Rows = [*api.pages("/v1/consents/imports", (), limit)]
-    if as_json:
-        click.echo(json_text(rows))
-    else:
-        columns = ("id", "name", "state", "rows", "recorded", "unchanged", "refused", "created_at")
-        show.table(columns, [[clean(row.get(name)) for name in columns] for row in rows])
+    list_files(api, as_json, "consents", limit)
 
 
 @consents.command("export")
@@ -235,23 +170,7 @@ def imports(api: Api, as_json: bool, limit: int) -> None:
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
 def export(api: Api, as_json: bool, output: str) -> None:
     """Write the whole ledger as CSV."""
-    _export(api, as_json, "/v1/consents/export", output)
-
-
-def _export(api: Api, as_json: bool, path: str, output: str) -> None:
-    size = 0
-    if output == "-":
-        out = sys.stdout.buffer
-        for chunk in api.drain(path):
-            out.write(chunk)
-        return
-    try:
-        with open(output, "wb") as file:
-            for chunk in api.drain(path):
-                size += file.write(chunk)
-    except OSError as error:
-        raise Failure(f"{clean(output)} can't be written: {error.strerror}", "failed") from error
-    click.echo(json_text({"file": output, "size": size}) if as_json else f"{output}  {size:,} bytes")
+    write_file(api, as_json, "/v1/consents/export", output)
 
 
 @click.group(cls=Listing)
@@ -278,4 +197,4 @@ def list_suppressions(api: Api, as_json: bool, number: str | None, limit: int) -
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
 def export_suppressions(api: Api, as_json: bool, output: str) -> None:
     """Write all of them as CSV."""
-    _export(api, as_json, "/v1/suppressions/export", output)
+    write_file(api, as_json, "/v1/suppressions/export", output)

@@ -9,12 +9,11 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
-from columba.cli.carriers import json_or_file
 from columba.cli.client import CLASSES, Listing
+from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
 
 MOST_LISTED = 10_000
-SETTINGS = "/v1/content-settings"
 
 
 @click.group(cls=Listing)
@@ -75,8 +74,7 @@ def settings(api: Api, as_json: bool, changes: str | None) -> None:
     \b
       columba advice settings --set '{"action": "hold", "minimum": 60}'
     """
-    told = api.get(SETTINGS) if changes is None else api.change("PATCH", SETTINGS, json_or_file(changes, "--set"))
-    click.echo(json_text(told))
+    settings_of(api, "content", changes)
 
 
 @click.group(cls=Listing)

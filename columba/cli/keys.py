@@ -24,7 +24,8 @@ from columba.errors import Refusal
 from columba.keys import SCOPES, Key, Keys, new_secret, unknown_scopes
 from columba.keys import Settings as KeySettings
 from columba.keys.api import LONGEST_S, MOST_OVERLAP_S, fields
-from columba.store import StoreRefused, StoreUnavailable
+from columba.privacy.commands import left, operator
+from columba.store import Step, StoreRefused, StoreUnavailable
 from columba.vault import VaultError
 
 T = TypeVar("T")
@@ -114,8 +115,9 @@ def group(open_keys: OpenKeys) -> click.Group:
         async def work(it: Opened) -> None:
             number = status.MODES.index(mode)
             secret = new_secret(number, os.urandom)
+            an_id = it.new_id()
             key = await it.keys.create(
-                it.new_id(),
+                an_id,
                 it.account_id,
                 number,
                 name or f"{mode} key",
@@ -123,6 +125,7 @@ def group(open_keys: OpenKeys) -> click.Group:
                 secret,
                 None if expires_in is None else it.clock() + expires_in * 1000,
                 KeySettings(rate_limit),
+                _noted(it, "create_key", an_id, number),
             )
             _show_secret(key, secret, it.clock(), as_json, f"{key.key_id} is made. Its secret is shown this once:")
 
@@ -153,7 +156,7 @@ def group(open_keys: OpenKeys) -> click.Group:
 
         async def work(it: Opened) -> None:
             key = _find(it, key_id)
-            done = await it.keys.revoke(key.id)
+            done = await it.keys.revoke(key.id, _noted(it, "revoke_key", key.id, key.mode))
             if as_json:
                 _print_json({"id": key.key_id, "revoked": True})
             else:
@@ -179,7 +182,8 @@ def group(open_keys: OpenKeys) -> click.Group:
         async def work(it: Opened) -> None:
             found = _find(it, key_id)
             secret = new_secret(found.mode, os.urandom)
-            if not await it.keys.rotate(found.id, secret, overlap):
+            noted = _noted(it, "rotate_key", found.id, found.mode)
+            if not await it.keys.rotate(found.id, secret, overlap, noted):
                 raise Failed(f"{found.key_id} was revoked: make another with `columba keys create`.")
             key = it.keys.all[found.id]
             until = fields(key, it.clock())["previous_until"]
@@ -218,7 +222,8 @@ def group(open_keys: OpenKeys) -> click.Group:
                 **{name: value for name, value in given.items() if value is not None},
             )
             password = new_password(os.urandom)
-            await it.logins.put(key, password, os.urandom(16), limits)
+            noted = _noted(it, "set_smpp_login", key.id, key.mode)
+            await it.logins.put(key, password, os.urandom(16), limits, noted)
             shown = {"system_id": system_id(key.id), "password": password, "port": settings.smpp_port or None}
             if as_json:
                 _print_json(shown)
@@ -241,6 +246,12 @@ def _find(it: Opened, text: str) -> Key:
     if key is None or key.account_id != it.account_id:
         raise Failed(f"there is no key {text[:60]!r}: `columba keys list` shows those that there are.")
     return key
+
+
+def _noted(it: Opened, action: str, key_id: int, mode: int) -> Sequence[Step]:
+    """The steps that have a change noted in the log of who changed what."""
+    shown = ids.show("key", key_id)
+    return left(operator(), it.new_id(), it.account_id, mode, it.clock(), action, key_id, shown)
 
 
 def _check_scopes(scopes: Sequence[str]) -> None:

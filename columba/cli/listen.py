@@ -31,6 +31,7 @@ from columba.webhooks.signature import decode_secret, new_secret, sign
 
 STREAM = "/v1/events/stream"
 BEGINNING = "evt_0000000000000"  # before all events
+MISSED = "missed"  # the stream's word for events that are not kept any more
 SILENCE_S = 45.0  # three of the server's heartbeats
 LONGEST_PAUSE_S = 15.0
 KNOWN = 10_000  # events whose ids are remembered
@@ -66,6 +67,9 @@ class Stream:
             try:
                 for heard in self._connection(fresh, tries):
                     fresh, came = False, True
+                    if heard is not None and heard.type == MISSED:
+                        _say(f"What came between {self.last} and the oldest event that is kept was missed.", "bad")
+                        continue
                     if heard is not None and heard.id not in self._known:
                         yield heard
                         self._known[heard.id] = None

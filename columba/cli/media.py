@@ -33,7 +33,7 @@ def media() -> None:
 @click.option("--origin", type=click.Choice(("upload", "url", "received")), help="How they came.")
 def list_(api: Api, as_json: bool, message: str | None, origin: str | None) -> None:
     """List what is kept, the newest first."""
-    query = [(name, value) for name, value in (("message", message), ("origin", origin)) if value is not None]
+    query = [(name, value) for name, value in (("message_id", message), ("origin", origin)) if value is not None]
     rows = list(api.pages("/v1/media", query, MOST_LISTED))
     if as_json:
         click.echo(json_text(rows))

@@ -11,7 +11,7 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
-from columba.cli.carriers import json_or_file
+from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text
 
 MOST_LISTED = 1_000
@@ -79,18 +79,14 @@ def jobs(api: Api, as_json: bool, number: str | None) -> None:
 
 @privacy.command()
 @with_api
-@click.option("--set", "change", metavar="JSON", help="Replace it: JSON, @FILE or @-.")
+@click.option("--set", "change", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
 def retention(api: Api, as_json: bool, change: str | None) -> None:
-    """Show or replace how long texts, media and numbers are kept.
+    """Show or change how long texts, media and numbers are kept.
 
     \b
       columba privacy retention --set '{"bodies": {"otp": 1, "marketing": 30}}'
     """
-    if change is None:
-        found = api.get("/v1/privacy/retention")
-    else:
-        found = api.change("PUT", "/v1/privacy/retention", json_or_file(change, "--set"))
-    click.echo(json_text(found))
+    settings_of(api, "retention", change)
 
 
 def listed(rows: list[Json], columns: tuple[str, ...], as_json: bool) -> None:

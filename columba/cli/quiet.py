@@ -7,18 +7,17 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, with_api
-from columba.cli.carriers import json_or_file
 from columba.cli.client import CLASSES, Listing
+from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
 from columba.cli.values import Moment
 
 COLUMNS = ("country", "state", "classes", "days", "open", "close", "source")
-PATH = "/v1/quiet-hours"
 
 
 @click.group(cls=Listing)
 def quiet() -> None:
-    """Show, set and try quiet hours and sending windows.
+    """Show, change and try quiet hours and sending windows.
 
     Without a command the windows in force are listed.
     """
@@ -28,7 +27,7 @@ def quiet() -> None:
 @with_api
 def list_(api: Api, as_json: bool) -> None:
     """List the windows at which people may be texted: your own, and those that come with the program."""
-    told = api.get(PATH)
+    told = api.get("/v1/settings/quiet-hours")
     if as_json:
         click.echo(json_text(told))
         return
@@ -42,26 +41,18 @@ def list_(api: Api, as_json: bool) -> None:
     show.table(COLUMNS, cells)
 
 
-@quiet.command("set")
-@with_api
-@click.argument("document", metavar="JSON")
-def set_(api: Api, as_json: bool, document: str) -> None:
-    """Replace what was set: JSON, @FILE or @- for standard input.
-
-    \b
-      columba quiet set '{"windows": [{"country": "FR", "days": ["mon", "tue", "wed", "thu", "fri"],
-                          "open": "10:00", "close": "20:00"}]}'
-    """
-    told = api.change("PUT", PATH, json_or_file(document, "JSON"))
-    click.echo(json_text(told) if as_json else f"{len(told['windows'])} windows of your own are set.")
-
-
 @quiet.command()
 @with_api
-def reset(api: Api, as_json: bool) -> None:
-    """Go back to what usually holds."""
-    api.delete(PATH)
-    click.echo(json_text({"reset": True}) if as_json else "What usually holds holds again.", err=not as_json)
+@click.option("--set", "change", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
+def settings(api: Api, as_json: bool, change: str | None) -> None:
+    """Show or change what is set: whether windows are kept, and your own. null is what usually holds.
+
+    \b
+      columba quiet settings --set '{"windows": [{"country": "FR", "days": ["mon", "tue", "wed", "thu", "fri"],
+                                     "open": "10:00", "close": "20:00"}]}'
+      columba quiet settings --set '{"windows": null}'
+    """
+    settings_of(api, "quiet-hours", change)
 
 
 @quiet.command()
@@ -74,7 +65,7 @@ def reset(api: Api, as_json: bool) -> None:
 @click.pass_context
 def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, at: str | None) -> None:
     """Say whether a number may be texted now, else when. Ends with 1 if not now."""
-    told = api.get(f"{PATH}/check", [("number", number), ("class", klass), *([("at", at)] if at else [])])
+    told = api.get("/v1/quiet-hours/check", [("number", number), ("class", klass), *([("at", at)] if at else [])])
     if as_json:
         click.echo(json_text(told))
     else:

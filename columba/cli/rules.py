@@ -268,7 +268,7 @@ def forwards() -> None:
     metavar="STATUS",
     help=f"Only those with this status: {', '.join(STATUSES)}.",
 )
-@click.option("--message", metavar="ID", help="Only those of this text.")
+@click.option("--message", "message_id", metavar="ID", help="Only those of this text.")
 @click.option("--kind", type=click.Choice(KINDS), default="forward", show_default=True, help="What was done.")
 @click.option(
     "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
@@ -289,7 +289,7 @@ def list_forwards(api: Api, as_json: bool, limit: int, **filters: str | None) ->
             heads,
             [
                 [
-                    row["id"], row["status"], row["kind"], row["message"], row["destination"] or "",
+                    row["id"], row["status"], row["kind"], row["message_id"], row["destination"] or "",
                     str(row["attempt_count"]), (row["error"] or {}).get("code", ""),
                 ]
                 for row in rows
@@ -321,7 +321,7 @@ def show_forward(api: Api, as_json: bool, forward_id: str) -> None:
 @click.argument("forward_ids", metavar="[ID ...]", nargs=-1)
 @click.option("--rule", metavar="ID", help="All dead ones of this rule.")
 @click.option("--destination", metavar="ID", help="All dead ones to this destination.")
-@click.option("--message", metavar="ID", help="All dead ones of this text.")
+@click.option("--message", "message_id", metavar="ID", help="All dead ones of this text.")
 @click.option("--error", metavar="CODE", help="All dead ones whose last error was this, such as http_503.")
 @click.option("--since", type=Moment(-1), metavar="TIME", help="All dead ones made after it: a time, or 2h ago.")
 @click.option("--until", type=Moment(-1), metavar="TIME", help="All dead ones made before it.")

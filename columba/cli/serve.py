@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import gc
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -40,7 +43,8 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_format, settings.log_level)
     try:
         listening = listen(settings.host, settings.port)
-        uvloop.run(_serve(settings, listening))
+        with alone(settings):
+            uvloop.run(_serve(settings, listening))
     except (StoreRefused, VaultError) as error:
         sys.exit(f"columba: {error}")
     except StoreUnavailable as error:
@@ -59,6 +63,39 @@ def listen(host: str, port: int) -> socket.socket:
             sys.exit(f"columba: port {port} is taken on {host}: choose another with --port, or stop what has it.")
         sys.exit(f"columba: can't listen on {host} port {port}: {error.strerror}. Check --host and --port.")
     return listening
+
+
+@contextlib.contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """One server a folder, for as long as it runs, however it ends: with SQLite, two would not hear of each other."""
+    if settings.database:
+        yield
+        return
+    data = Path(settings.data)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # the store says what is wrong with the folder
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = os.read(file, 20).decode(errors="replace").strip() or "unknown"
+            sys.exit(
+                f"columba: {data} is used by another `columba serve` (process {other}). Stop that one, name another folder"
+                " with --data, or use PostgreSQL (--database), which any number of servers can share."
+            )
+        except OSError:  # a file system that knows no locks
+            yield
+            return
+        with contextlib.suppress(OSError):  # a disk that is full: the store says so
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(file)
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
@@ -81,7 +118,17 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             """A signal that stopped us is not raised again: stopping when asked is a success."""
             for each in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(each, self.handle_exit)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+                signal.signal(signal.SIGHUP, self.hung_up)
             yield
+
+        def hung_up(self, sig: int, frame: FrameType | None) -> None:
+            """The terminal was closed. Where there is none, somebody wants the settings read anew."""
+            if sys.stderr.isatty():
+                self.handle_exit(signal.SIGTERM, frame)
+            else:
+                why = "settings are read at the start alone: to change them, restart"
+                structlog.get_logger().warning("hung_up", why=why)
 
     await app.start()
     try:

@@ -9,7 +9,7 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
-from columba.cli.carriers import json_or_file
+from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
 
 MOST_LISTED = 1_000
@@ -113,14 +113,10 @@ def unblock(api: Api, as_json: bool, block: str) -> None:
 
 @verify.command()
 @with_api
-@click.option("--set", "change", metavar="JSON", help="Replace them: JSON, @FILE or @-.")
+@click.option("--set", "change", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
 def settings(api: Api, as_json: bool, change: str | None) -> None:
-    """Show or replace the settings: length, limits, countries, lists of those allowed and denied."""
-    if change is None:
-        found = api.get("/v1/verifications/settings")
-    else:
-        found = api.change("PUT", "/v1/verifications/settings", json_or_file(change, "--set"))
-    click.echo(json_text(found))
+    """Show or change the settings: length, limits, countries, lists of those allowed and denied."""
+    settings_of(api, "verifications", change)
 
 
 def _place(an_id: str) -> str:

@@ -1,13 +1,10 @@
-"""`/v1/consents`, `/v1/suppressions` and `/v1/consent-settings`.
+"""`/v1/consents`, `/v1/suppressions` and `/v1/settings/consent`.
 
 Everything belongs to an account in one of its modes.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
-from msgspec import UNSET
 
 from columba.consent import EVERY_CLASS, OPT_IN, OPT_OUT, REQUESTED, SQL
 from columba.consent import settings as rules
@@ -24,7 +21,6 @@ from columba.consent.shapes import (
     NewConsent,
     Question,
     Settings,
-    SettingsChange,
     Suppression,
     Suppressions,
     Tried,
@@ -41,6 +37,7 @@ from columba.http.times import milliseconds
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
 from columba.policies import Policies, Policy
+from columba.policies.api import endpoints as settings_endpoints
 from columba.store import Row, Store
 
 TAG: Final = "Consent"
@@ -201,37 +198,8 @@ def endpoints(
             )
         return page(rows, query.limit, suppression, lambda row: (row[0], row[6]))
 
-    # Settings
-
     @endpoint(
-        "GET", "/v1/consent-settings", answer=Settings, scope="consent:read", tag=TAG,
-        summary="Read what classes need, words and answers",
-    )  # fmt: skip
-    async def get_consent_settings(call: Call[None, None]) -> model.Json:
-        """All that is in force, with the sources of the words that come with the program."""
-        who = _caller(call)
-        return shown(policy.document(who.account_id, who.mode), who.mode)
-
-    @endpoint(
-        "PATCH", "/v1/consent-settings", body=SettingsChange, answer=Settings, scope="consent:write", tag=TAG,
-        summary="Change what classes need, words and answers",
-        example={"brand": "Columba Coffee", "support": "Call +1 202 555 0100.", "stop_scope": "sender"},
-    )  # fmt: skip
-    async def change_consent_settings(call: Call[SettingsChange, None]) -> model.Json:
-        """In force here when this is answered, elsewhere within a second."""
-        who, asked = _caller(call), call.body
-        usually = Document()
-        changes = {
-            name: getattr(usually, name) if value is None else value
-            for name in asked.__struct_fields__
-            if (value := getattr(asked, name)) is not UNSET
-        }
-        document = msgspec.structs.replace(policy.document(who.account_id, who.mode), **changes)
-        await policies.set(policy, who.account_id, who.mode, document)
-        return shown(document, who.mode)
-
-    @endpoint(
-        "POST", "/v1/consent-settings/try", body=Tried, answer=Understood, scope="consent:read", tag=TAG,
+        "POST", "/v1/consents/try", body=Tried, answer=Understood, scope="consent:read", tag=TAG,
         summary="See what a text would mean", idempotency="none", example={"text": "Please stop texting me!!"},
     )  # fmt: skip
     async def try_words(call: Call[Tried, None]) -> Understood:
@@ -246,9 +214,14 @@ def endpoints(
             meaning=found.meaning, language=found.language, reply=in_force.answer(kind, found.language) or None
         )
 
+    settings = settings_endpoints(
+        policies, policy, path="consent", name="consent", about="what classes need, words and answers", tag=TAG,
+        read="consent:read", write="consent:write", answer=Settings, shown=shown, document=Document,
+        example={"brand": "Columba Coffee", "support": "Call +1 202 555 0100.", "stop_scope": "sender"},
+        read_more="All that is in force, with the sources of the words that come with the program.",
+    )  # fmt: skip
     return [
-        record_consent, list_consents, check_consent, get_consent, list_suppressions, get_consent_settings,
-        change_consent_settings, try_words,
+        record_consent, list_consents, check_consent, get_consent, list_suppressions, try_words, *settings,
     ]  # fmt: skip
 
 

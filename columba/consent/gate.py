@@ -17,7 +17,7 @@ from columba.store import Row, Statement
 DETAILS = {
     "opted_out": "The recipient has opted out. They may text START, or give their consent again (POST /v1/consents).",
     "consent_required": "Marketing needs an opt-in of the recipient: record it with POST /v1/consents, or change what "
-    "this class needs with PATCH /v1/consent-settings.",
+    "this class needs with PATCH /v1/settings/consent.",
 }
 
 

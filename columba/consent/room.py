@@ -16,6 +16,7 @@ from columba.consent.settings import Document, InForce
 from columba.consent.stopping import Stopping
 from columba.core import events
 from columba.core.ids import Ids
+from columba.core.model import Message
 from columba.policies import Policies, Policy
 from columba.store import Store
 from columba.vault import Vault
@@ -47,6 +48,11 @@ class Consent:
         self.gate = ConsentGate(self.policy, hashes, pools, self.replies)
         self.follower = Follower(self.policy, self.ledger, self.replies, pools, new_id, clock, self._spawn)
         publisher.on_failures.append(Carriers(store, self.ledger, self._spawn).failed)
+
+    def answers(self, text: Message) -> bool:
+        """Is it a keyword that is answered here?"""
+        found = self.policy.of(text.account_id, text.mode).matcher(text.text or "")
+        return found is not None and found.meaning != "weak"
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(_logged(work))

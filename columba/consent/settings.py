@@ -51,21 +51,40 @@ class Replies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     confirm: ReplyText | None = None
 
 
+KeywordWords = Annotated[dict[Language, Words], Meta(max_length=40)]
+ReplyTexts = Annotated[dict[Language, Replies], Meta(max_length=40)]
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """As it was set; None is what usually holds."""
+    """As it was set; None is what usually holds.
+
+    marketing, transactional, otp: what a class needs
+    stop_scope: whether a stop is to all that the account sends, to the sender that it was sent to, or to its pool
+    double_opt_in: whether opt-ins by the API and in files have to be confirmed by the person
+    brand: how the account is called in answers
+    support: what the answer to HELP says of getting help
+    language: of answers to words that everybody knows, such as STOP
+    phrases: whether plain phrases count, besides the words
+    reply: whether people are answered
+    keywords: words by language; a list that is given replaces the usual one
+    replies: answers by language; a text that is given replaces the usual one
+    """
 
     marketing: Literal["opt_in", "unless_opted_out"] | None = None
     transactional: Need | None = None
     otp: Need | None = None
     stop_scope: Literal["account", "sender", "pool"] = "account"
     double_opt_in: bool = False
-    brand: str = ""
-    support: str = ""
-    language: str = "en"
+    brand: Annotated[str, Meta(max_length=60)] = ""
+    support: Annotated[str, Meta(max_length=200)] = ""
+    language: Language = "en"
     phrases: bool = True
     reply: bool = True
-    keywords: dict[str, Words] = {}
-    replies: dict[str, Replies] = {}
+    keywords: KeywordWords = {}
+    replies: ReplyTexts = {}
+
+    def check_words(self) -> Iterable[FieldError]:
+        return problems(self.keywords or {}, self.replies or {})
 
 
 class InForce(NamedTuple):
@@ -127,16 +146,16 @@ def in_force(document: Document, mode: int) -> InForce:
     return InForce(document, needs, Matcher(words_of(document), document.phrases) if own else usual_matcher())
 
 
-def problems(keywords: Mapping[str, Words], replies: Mapping[str, Replies]) -> Iterable[FieldError]:
+def problems(keywords: Mapping[str, Words | None], replies: Mapping[str, Replies | None]) -> Iterable[FieldError]:
     """What is wrong with words and answers."""
     for language, words in keywords.items():
         for meaning in MEANINGS:
-            for n, word in enumerate(getattr(words, meaning) or ()):
+            for n, word in enumerate(getattr(words, meaning, None) or ()):
                 if not plain(word):
                     field = f"keywords.{language}.{meaning}[{n}]"
                     yield FieldError(field, "invalid_value", "Expected a word with letters or digits.")
     for language, texts in replies.items():
         for kind in KINDS:
-            text = getattr(texts, kind) or ""
+            text = getattr(texts, kind, None) or ""
             for index, reason in check(text, 1):
                 yield FieldError(f"replies.{language}.{kind}", "invalid_text", f"character {index + 1}: {reason}")

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import Meta, field
 
 from columba.consent.pools import written
-from columba.consent.settings import Language, Need, Replies, Words, problems
+from columba.consent.settings import Need
 from columba.core import status
 from columba.errors import FieldError
 from columba.http.paging import Paging
@@ -150,42 +150,6 @@ class Answer(msgspec.Struct, kw_only=True):
     consent: Consent | None
 
 
-KeywordWords = Annotated[dict[Language, Words], Meta(max_length=40)]
-ReplyTexts = Annotated[dict[Language, Replies], Meta(max_length=40)]
-
-
-class SettingsChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is to be different; what is left out stays, and null is what usually holds.
-
-    marketing, transactional, otp: what a class needs
-    stop_scope: whether a stop is to all that the account sends, to the sender that it was sent to, or to its pool
-    double_opt_in: whether opt-ins by the API and in files have to be confirmed by the person
-    brand: how the account is called in answers
-    support: what the answer to HELP says of getting help
-    language: of answers to words that everybody knows, such as STOP
-    phrases: whether plain phrases count, besides the words
-    reply: whether people are answered
-    keywords: words by language; a list that is given replaces the usual one
-    replies: answers by language; a text that is given replaces the usual one
-    """
-
-    marketing: Literal["opt_in", "unless_opted_out"] | None | UnsetType = UNSET
-    transactional: Need | None | UnsetType = UNSET
-    otp: Need | None | UnsetType = UNSET
-    stop_scope: Literal["account", "sender", "pool"] | None | UnsetType = UNSET
-    double_opt_in: bool | None | UnsetType = UNSET
-    brand: Annotated[str, Meta(max_length=60)] | None | UnsetType = UNSET
-    support: Annotated[str, Meta(max_length=200)] | None | UnsetType = UNSET
-    language: Language | None | UnsetType = UNSET
-    phrases: bool | None | UnsetType = UNSET
-    reply: bool | None | UnsetType = UNSET
-    keywords: KeywordWords | None | UnsetType = UNSET
-    replies: ReplyTexts | None | UnsetType = UNSET
-
-    def check_words(self) -> Iterable[FieldError]:
-        return problems(self.keywords or {}, self.replies or {})
-
-
 class WordSource(msgspec.Struct, kw_only=True):
     """Where words come from."""
 
@@ -259,37 +223,3 @@ class NewImport(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def check_sender(self) -> Iterable[FieldError]:
         return sender_problems(self.sender)
-
-
-class Import(msgspec.Struct, kw_only=True):
-    """A file of consent, as far as it has come.
-
-    state: `waiting` for its rows, `running`, `interrupted` (send the file again to go on), `done`, `failed`
-    rows: how many were read
-    recorded: how many of them are in the ledger
-    unchanged: how many said what was known already, or less
-    refused: how many could not be read: `/refusals` names each
-    upload_url: where the file is sent to
-    error: why it failed
-    """
-
-    id: str
-    name: str
-    state: Literal["waiting", "running", "interrupted", "done", "failed"]
-    rows: int
-    recorded: int
-    unchanged: int
-    refused: int
-    error: str | None
-    upload_url: str
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class RowRefusal(msgspec.Struct, kw_only=True):
-    """A row that was not taken. row: its place in the file, the first after the heading being 1."""
-
-    row: int
-    number: str
-    code: str
-    detail: str

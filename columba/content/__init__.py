@@ -8,9 +8,10 @@ every few seconds (a crash loses those of the last ones). Held messages are rows
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from columba.content.advice import Adviser, Category, Reason, score
 from columba.core import status
@@ -30,25 +31,46 @@ DAY_MS: Final = 86_400_000
 Action = Literal["off", "advise", "hold", "refuse"]
 
 
-class OwnWords(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Words of an account's own."""
+Class = Literal["otp", "transactional", "marketing"]
+Word = Annotated[str, Meta(min_length=1, max_length=60)]
+Domain = Annotated[
+    str, Meta(pattern=r"^([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,24}$", max_length=253, examples=["example.org"])
+]
 
-    words: tuple[str, ...]
-    weight: int = 30
-    title: str = "Your own words"
+
+class OwnWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words that you want to hear of.
+
+    weight: what each takes from the score
+    title: what they are
+    """
+
+    words: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=500)]
+    weight: Annotated[int, Meta(ge=1, le=100)] = 30
+    title: Annotated[str, Meta(max_length=100)] = "Your own words"
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """As it was set."""
+    """As it was set.
+
+    action: what becomes of a text below the mark: nothing, a note on its message, a person's approval, a refusal
+    classes: the classes that are looked at
+    minimum: the mark
+    brand: how you are called in marketing
+    domains: your own: links elsewhere are unknown
+    words: words of your own
+    ignored: words that come with the program and are nothing to you
+    opt_out: the sentence that a rewrite adds
+    """
 
     action: Action = "advise"
-    classes: tuple[str, ...] = ("marketing",)
-    minimum: int = USUAL_MINIMUM
-    brand: str = ""
-    domains: tuple[str, ...] = ()
-    words: tuple[OwnWords, ...] = ()
-    ignored: tuple[str, ...] = ()
-    opt_out: str = "Reply STOP to opt out."
+    classes: Annotated[tuple[Class, ...], Meta(max_length=3)] = ("marketing",)
+    minimum: Annotated[int, Meta(ge=0, le=100)] = USUAL_MINIMUM
+    brand: Annotated[str, Meta(max_length=60)] = ""
+    domains: Annotated[tuple[Domain, ...], Meta(max_length=200)] = ()
+    words: Annotated[tuple[OwnWords, ...], Meta(max_length=50)] = ()
+    ignored: Annotated[tuple[Word, ...], Meta(max_length=500)] = ()
+    opt_out: Annotated[str, Meta(min_length=1, max_length=100)] = "Reply STOP to opt out."
 
 
 class Judged(NamedTuple):

@@ -1,13 +1,13 @@
-"""`/v1/messages/advice`, `/v1/content-settings`, held messages, and what gets filtered."""
+"""`/v1/messages/advice`, `/v1/settings/content`, held messages, and what gets filtered."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import Meta, field
 
-from columba.content import DAY_MS, SQL, Action, Content, Document, OwnWords
+from columba.content import DAY_MS, SQL, Action, Class, Content, Document, OwnWords
 from columba.content.advice import Category, Reason, rewritten, rules, score
 from columba.content.holding import Holding
 from columba.core import ids, model, status
@@ -18,6 +18,7 @@ from columba.http.paging import Page, Paging, decode_cursor, encode_cursor
 from columba.keys import Key
 from columba.messages import shapes as messages
 from columba.policies import Policies
+from columba.policies.api import endpoints as settings_endpoints
 from columba.store import Store
 from columba.text import check, encoding_of, segments_of
 
@@ -25,12 +26,7 @@ TAG: Final = "Content"
 NEVER_ID: Final = (1 << 63) - 1
 SAMPLE: Final = 500  # filtered texts that are looked at
 AT_ONCE: Final = 1_000  # held messages that one request decides over
-Class = Literal["otp", "transactional", "marketing"]
 CLASSES = {name: number for number, name in enumerate(status.CLASSES)}
-Word = Annotated[str, Meta(min_length=1, max_length=60)]
-Domain = Annotated[
-    str, Meta(pattern=r"^([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,24}$", max_length=253, examples=["example.org"])
-]
 
 
 class NewAdvice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -86,41 +82,6 @@ class Advice(msgspec.Struct, kw_only=True):
     suggestion: Suggestion | None
 
 
-class OwnWordsShape(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Words that you want to hear of.
-
-    weight: what each takes from the score
-    title: what they are
-    """
-
-    words: Annotated[list[Word], Meta(min_length=1, max_length=500)]
-    weight: Annotated[int, Meta(ge=1, le=100)] = 30
-    title: Annotated[str, Meta(max_length=100)] = "Your own words"
-
-
-class ContentSettingsChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is to be different; what is left out stays, and null is what usually holds.
-
-    action: what becomes of a text below the mark: nothing, a note on its message, a person's approval, a refusal
-    classes: the classes that are looked at
-    minimum: the mark
-    brand: how you are called in marketing
-    domains: your own: links elsewhere are unknown
-    words: words of your own
-    ignored: words that come with the program and are nothing to you
-    opt_out: the sentence that a rewrite adds
-    """
-
-    action: Action | None | UnsetType = UNSET
-    classes: Annotated[list[Class], Meta(max_length=3)] | None | UnsetType = UNSET
-    minimum: Annotated[int, Meta(ge=0, le=100)] | None | UnsetType = UNSET
-    brand: Annotated[str, Meta(max_length=60)] | None | UnsetType = UNSET
-    domains: Annotated[list[Domain], Meta(max_length=200)] | None | UnsetType = UNSET
-    words: Annotated[list[OwnWordsShape], Meta(max_length=50)] | None | UnsetType = UNSET
-    ignored: Annotated[list[Word], Meta(max_length=500)] | None | UnsetType = UNSET
-    opt_out: Annotated[str, Meta(min_length=1, max_length=100)] | None | UnsetType = UNSET
-
-
 class WordList(msgspec.Struct, kw_only=True):
     """Words that come with the program."""
 
@@ -143,7 +104,7 @@ class ContentSettings(msgspec.Struct, kw_only=True):
     minimum: int
     brand: str
     domains: list[str]
-    words: list[OwnWordsShape]
+    words: list[OwnWords]
     ignored: list[str]
     opt_out: str
     usual_words: list[WordList]
@@ -241,35 +202,6 @@ def endpoints(
             score=mark, verdict=verdict, reasons=[_reason(each) for each in reasons], segments=segments_of(asked.text),
             encoding=encoding_of(asked.text), suggestion=suggestion,
         )  # fmt: skip
-
-    @endpoint(
-        "GET", "/v1/content-settings", answer=ContentSettings, scope="consent:read", tag=TAG,
-        summary="Read how texts are looked at",
-    )  # fmt: skip
-    async def get_content_settings(call: Call[None, None]) -> ContentSettings:
-        who = _caller(call)
-        return _shown(content.policy.document(who.account_id, who.mode))
-
-    @endpoint(
-        "PATCH", "/v1/content-settings", body=ContentSettingsChange, answer=ContentSettings, scope="consent:write",
-        tag=TAG, summary="Change how texts are looked at", example={"action": "hold", "minimum": 60, "brand": "Acme"},
-    )  # fmt: skip
-    async def change_content_settings(call: Call[ContentSettingsChange, None]) -> ContentSettings:
-        """In force here when this is answered, elsewhere within a second."""
-        who, asked = _caller(call), call.body
-        usual = Document()
-        changes: dict[str, Any] = {}
-        for name in asked.__struct_fields__:
-            value = getattr(asked, name)
-            if value is UNSET:
-                continue
-            if name == "words" and value is not None:
-                value = [OwnWords(tuple(each.words), each.weight, each.title) for each in value]
-            value = getattr(usual, name) if value is None else value
-            changes[name] = tuple(value) if isinstance(value, list) else value
-        document = msgspec.structs.replace(content.policy.document(who.account_id, who.mode), **changes)
-        await policies.set(content.policy, who.account_id, who.mode, document)
-        return _shown(document)
 
     @endpoint(
         "GET", "/v1/content/outcomes", query=Days, answer=Outcomes, scope="consent:read", tag=TAG,
@@ -380,9 +312,13 @@ def endpoints(
         done = await holding.reject(await one(call))
         return _decided(done)
 
+    settings = settings_endpoints(
+        policies, content.policy, path="content", name="content", about="how texts are looked at", tag=TAG,
+        read="consent:read", write="consent:write", answer=ContentSettings, shown=_shown, document=Document,
+        example={"action": "hold", "minimum": 60, "brand": "Acme"},
+    )  # fmt: skip
     return [
-        advise, get_content_settings, change_content_settings, content_outcomes, list_held, approve_held, reject_held,
-        approve_message, reject_message,
+        advise, *settings, content_outcomes, list_held, approve_held, reject_held, approve_message, reject_message,
     ]  # fmt: skip
 
 
@@ -396,14 +332,14 @@ def _reason(reason: Reason) -> AdviceReason:
     return AdviceReason(code=reason.code, weight=reason.weight, detail=reason.detail, found=reason.found, at=reason.at)
 
 
-def _shown(document: Document) -> ContentSettings:
+def _shown(document: Document, _mode: int) -> ContentSettings:
     return ContentSettings(
         action=document.action,
-        classes=list(document.classes),  # type: ignore[arg-type]
+        classes=list(document.classes),
         minimum=document.minimum,
         brand=document.brand,
         domains=list(document.domains),
-        words=[OwnWordsShape(words=list(own.words), weight=own.weight, title=own.title) for own in document.words],
+        words=list(document.words),
         ignored=list(document.ignored),
         opt_out=document.opt_out,
         usual_words=[_list(each) for each in rules().categories]

@@ -87,6 +87,9 @@ select r.event_id, e.type, e.at, e.data,
 from (select distinct event_id from {rows} r) r join events e on e.id = r.event_id
 join messages m on m.id = e.subject join bodies b on b.message_id = m.id
 
+-- name: newest_id
+select max(id) from (select max(id) as id from events union all select max(id) from messages) newest
+
 -- name: messages_by_id
 -- rows: id int
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding,
@@ -191,8 +194,11 @@ where p.event_id > :since and exists (
 order by p.event_id limit :most
 
 -- name: sweep_parked
--- rows: before int
-delete from parked_receipts where event_id < (select before from {rows} r)
+-- rows: before int, most int
+delete from parked_receipts where (event_id, carrier_message_id) in (
+  select p.event_id, p.carrier_message_id from parked_receipts p where p.event_id < (select min(before) from {rows} r)
+  order by p.event_id limit (select min(most) from {rows} r))
+returning event_id
 
 -- name: receipt_parts
 -- rows: event_id int, message_id int, n int, status int, error text, carrier_code text, at int

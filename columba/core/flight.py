@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from columba.core import status
+from columba.core.again import jittered
 from columba.core.contract import CUT, Carrier, Cut, Outcome, Part
 from columba.core.cutting import encoding_number, planned
 from columba.core.model import Message, Raw, segments_of_raw
@@ -107,7 +108,7 @@ def judge(flight: Flight, worst: Outcome | None, now: int, drawn: float) -> Verd
         if message.attempts + 1 >= MAX_ATTEMPTS:
             return Verdict(status.FAILED, message.due_at, worst.error or "carrier_unavailable", worst.code)
         wait = min(RETRY_MOST_MS, RETRY_FIRST_MS << min(message.attempts, 12))
-    due = now + max(int(wait * (0.8 + 0.4 * drawn)), worst.wait_ms)
+    due = now + max(int(jittered(wait, drawn)), worst.wait_ms)
     if message.expires_at:
         due = min(due, message.expires_at)  # it ends there, on time
     return Verdict(0, due, worst.error, worst.code)

@@ -7,20 +7,24 @@ goes back doesn't take the ids with it.
 from collections.abc import Callable
 
 EPOCH = 1_704_067_200_000  # 2024-01-01T00:00:00Z in ms
+DAY_MS = 86_400_000
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, without i l o u
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 
 
 class Ids:
-    """Draws ids. `clock` gives ms since 1970."""
+    """Draws ids. `clock` gives ms since 1970. They come after the id `after`, unless that is of more than a day from now:
+    then the clock was wrong when it was drawn."""
 
     __slots__ = ("_clock", "_last", "_node")
 
-    def __init__(self, node: int, clock: Callable[[], int]) -> None:
+    def __init__(self, node: int, clock: Callable[[], int], after: int = 0) -> None:
         self._node = (node & 1023) << 12
         self._clock = clock
         self._last = 0
+        if after < first_at(clock() + DAY_MS):
+            self._last = ((after >> 22) + 1 << 22 | self._node) - 1
 
     @property
     def node(self) -> int:

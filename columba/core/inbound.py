@@ -8,7 +8,7 @@ StoreUnavailable, and then nothing of what it was given counts as kept.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, overload
@@ -60,6 +60,11 @@ class Follower(Protocol):
     def published(self, results: Results, at: int, recorded: Sequence[Heard]) -> None: ...
 
 
+Ask = Callable[[Sequence[Heard]], Awaitable[None] | None]
+"""What has to be asked of the store before followers are: it notes what it finds, raises nothing, and gives None where
+nothing is to be waited for."""
+
+
 class Text(NamedTuple):
     """A text as it is recorded. `fragments` are the waiting parts that it was joined from."""
 
@@ -82,6 +87,7 @@ class Inbox:
         followers: Sequence[Follower] = (),
     ) -> None:
         self.received = 0
+        self.ask: Ask | None = None
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -171,10 +177,12 @@ class Inbox:
             for message, text in zip(messages.values(), texts, strict=True)
         ]
         places = []
-        for follower in self._followers:
-            places.append(len(steps))
-            steps += follower.steps(heard, len(steps))
         try:
+            if self.ask is not None and (asked := self.ask(heard)) is not None:
+                await asked
+            for follower in self._followers:
+                places.append(len(steps))
+                steps += follower.steps(heard, len(steps))
             results = await self._store.commit(plan(*steps))
         finally:
             self._joining -= claimed

@@ -11,7 +11,7 @@ lost, or whose process can't reach the store, sends nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
@@ -100,8 +100,8 @@ class Kind(Protocol):
         """What the store holds for these lanes: for each class and account, when the earliest is due."""
         ...
 
-    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Any]:
-        """Jobs that are due, in their order."""
+    async def refill(self, lane: int, klass: int, account_id: int, most: int, held: Sequence[Row]) -> Sequence[Any]:
+        """Jobs that are due, in their order, without those that the lane has (a row of one id each)."""
         ...
 
     async def postpone(self, lane: "Lane", jobs: Sequence[Any], until: int) -> None:
@@ -460,9 +460,10 @@ class Lane:
         klass, account_id = group
         mark = self._more.get(group, 0)
         arriving = self._arriving[group] = []
-        most = self._lanes.pace.room + len(self.held)
+        most = self._lanes.pace.room
+        held: list[Row] = [(job_id,) for job_id in self.held]
         try:
-            jobs = await self.kind.refill(self.id, klass, account_id, most)
+            jobs = await self.kind.refill(self.id, klass, account_id, most, held)
         except StoreUnavailable:
             jobs, mark = [], -1
         finally:
@@ -505,6 +506,10 @@ class Lane:
                 await asyncio.sleep(1.0)
             a_plan = again(a_plan)
         return None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that may be cut short when this process ends: the store knows the rest."""
+        self._lanes.spawn(work)
 
     def is_idle(self) -> bool:
         """Nothing is out whose outcome is not in the store."""

@@ -1,4 +1,5 @@
--- Leases. A process keeps one beat, on the database's clock; a lane belongs to its process while that beats.
+-- Leases. A process keeps one beat, on the database's clock; a lane belongs to its process while that beats. On SQLite, with
+-- one process, a beat from the future is one from before the clock was set back.
 
 -- name: join
 -- rows: token text
@@ -19,6 +20,9 @@ update nodes set beat = {now} - 30000 where n = (select n from {rows} r) and tok
 -- name: peers
 -- rows: within int
 select token from nodes where beat > {now} - (select within from {rows} r)
+-- only sqlite
+  and beat < {now} + (select within from {rows} r)
+-- end
 
 -- name: claim_lanes
 -- rows: id int, token text, within int
@@ -26,7 +30,11 @@ insert into lanes (id, token, epoch)
 select id, token, 1 from {rows} r where true
 on conflict (id) do update set token = excluded.token, epoch = lanes.epoch + 1
   where lanes.token = excluded.token or not exists (
-    select 1 from nodes where nodes.token = lanes.token and nodes.beat > {now} - (select max(within) from {rows} r))
+    select 1 from nodes where nodes.token = lanes.token and nodes.beat > {now} - (select max(within) from {rows} r)
+-- only sqlite
+      and nodes.beat < {now} + (select max(within) from {rows} r)
+-- end
+  )
 returning id, epoch, token
 
 -- After a pause: which of our lanes nobody else has taken.

@@ -8,13 +8,12 @@ and fencing. Fails by trying again.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
+from columba.core import again
 from columba.store import Row, Statement, Step, Store, StoreUnavailable, plan
-
-MOST_RETRY_AFTER_S: Final = 86_400.0
 
 log = structlog.get_logger()
 
@@ -30,9 +29,7 @@ class Failed(Exception):
 
 def again_in(schedule: Sequence[float], attempts: int, why: Failed, drawn: float) -> float | None:
     """Seconds until another try, after so many; None when that was the last. `drawn` spreads it, from 0 to 1."""
-    if why.final or attempts > len(schedule):
-        return None
-    return max(schedule[attempts - 1] * (0.8 + 0.4 * drawn), min(why.wait_s, MOST_RETRY_AFTER_S))
+    return None if why.final else again.again_in(schedule, attempts - 1, drawn, why.wait_s)
 
 
 class Claims(NamedTuple):

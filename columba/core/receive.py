@@ -19,6 +19,7 @@ from columba.store import Results, Row, Step, Store, plan
 SQL = events.SQL
 INBOUND = inbound.SQL
 PARKED_MS = 72 * 3_600_000
+SWEPT_AT_ONCE = 500
 REMATCH_MS = 600_000
 MOST_REMATCHED = 2_000
 OF_THE_NUMBER = ("unknown_number", "opted_out")  # errors that say nothing of the carrier
@@ -179,8 +180,10 @@ class Receive:
 
     async def sweep(self) -> None:
         """Parked receipts whose part never came to be known; parts of texts that were joined."""
-        parked = Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS),)])
-        await self._store.commit(plan(parked, self.inbox.sweep_step()))
+        parked = Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS), SWEPT_AT_ONCE)])
+        await self._store.commit(plan(self.inbox.sweep_step()))
+        while len((await self._store.commit(plan(parked)))[0]) >= SWEPT_AT_ONCE:
+            await asyncio.sleep(0.02)
 
     # Texts
 

@@ -34,7 +34,7 @@ from columba.core.ids import Ids
 from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
 from columba.core.model import MESSAGE_REROUTED, Event, Message, message_of
-from columba.store import Step, Store, StoreUnavailable, plan, statements
+from columba.store import Row, Step, Store, StoreUnavailable, plan, statements
 
 CORE = events.SQL
 SQL = statements(Path(__file__).with_name("sending.sql"))
@@ -174,10 +174,10 @@ class Sending:
         rows = await self._store.read(SQL["message_backlog"], [(lane,) for lane in lanes], now=self._clock())
         return [Backlog(*row) for row in rows]
 
-    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Message]:
+    async def refill(self, lane: int, klass: int, account_id: int, most: int, held: Sequence[Row]) -> Sequence[Message]:
         now = self._clock()
         rows = await self._store.read(
-            SQL["due_messages"], lane=lane, account_id=account_id, now=now, most=most, klass=klass
+            SQL["due_messages"], held, lane=lane, account_id=account_id, now=now, most=most, klass=klass
         )
         messages = []
         for row in rows:

@@ -1,9 +1,11 @@
 -- name: due_messages
+-- rows: held int
 select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding,
   m.segments, m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra,
   m.callback
 from messages m join bodies b on b.message_id = m.id
 where m.lane = :lane and m.class = :klass and m.account_id = :account_id and m.status in (10, 20) and m.due_at <= :now
+  and m.id not in (select r.held from {rows} r)
 order by m.due_at, m.id limit :most
 
 -- name: parts_of

@@ -1,7 +1,7 @@
 """The endpoints of events: the list, one, and the stream."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,10 +11,11 @@ from columba.core import ids, model
 from columba.core.model import TYPES
 from columba.errors import FieldError, Refusal
 from columba.events.feed import SQL, Feed, shown
+from columba.http import times
 from columba.http.body import invalid
 from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, Paging, decode_cursor, encode_cursor
-from columba.http.sse import EventStream
+from columba.http.sse import EventStream, StreamEvent
 from columba.http.times import Timestamp
 from columba.keys import Key, Keys
 from columba.messages.sift import sift
@@ -77,12 +78,16 @@ STREAM: Final = """
 Server-Sent Events, as they happen: `id` is the event's id, `event` its type, `data` the event as webhooks get it. It goes
 on until you leave. A client that comes back says in `Last-Event-ID` (browsers do so by themselves) or `last_event_id`
 which event it has seen last, and gets every later one, once; without it the stream begins now. If that event is no
-longer kept, the stream begins with the oldest one after it that is, and may repeat a few.
+longer there, the stream begins with the oldest one after it that is, and may repeat a few. If it is older than events are
+kept (`keep_events`), others after it may have gone too: then the stream begins with a message `missed`, which has no id
+and says as data which event was asked for, `last_event_id`, and since when events are kept, `kept_since`.
 """.strip()
 
 
-def endpoints(store: Store, feed: Feed, keys: Keys, stopping: asyncio.Event) -> list[Endpoint]:
-    """`stopping` ends the streams."""
+def endpoints(
+    store: Store, feed: Feed, keys: Keys, stopping: asyncio.Event, kept_since: Callable[[], int]
+) -> list[Endpoint]:
+    """`stopping` ends the streams; `kept_since` is the time before which events are let go, 0 for none."""
 
     @endpoint(
         "GET", "/v1/events", query=Events, answer=Page[Event], scope="messages:read", tag=TAG, summary="List events",
@@ -135,9 +140,23 @@ def endpoints(store: Store, feed: Feed, keys: Keys, stopping: asyncio.Event) -> 
             place = await feed.place(who.account_id, who.mode, last)
 
         follow = feed.follow(who.account_id, who.mode, place, now, types, lambda: keys.still(who))
+        since = kept_since()
+        if last and ids.time_of(last) < since and not await feed.is_there(who.account_id, who.mode, last):
+            follow = _after_a_gap(follow, {"last_event_id": ids.show("evt", last), "kept_since": times.rfc3339(since)})
         return EventStream(follow, stopping)
 
     return [list_events, get_event, stream_events]
+
+
+async def _after_a_gap(
+    events: AsyncGenerator[StreamEvent, None], said: model.Json
+) -> AsyncGenerator[StreamEvent, None]:
+    try:
+        yield StreamEvent("", "missed", msgspec.json.encode(said))
+        async for each in events:
+            yield each
+    finally:
+        await events.aclose()
 
 
 def types_of(field: str, patterns: str | None) -> frozenset[int]:

@@ -169,6 +169,10 @@ class Feed:
             rows = await self._store.read(SQL["place_after"], account_id=account_id, mode=mode, id=event_id)
         return Place(*rows[0]) if rows[0][0] is not None and rows[0][1] is not None else await self.now()
 
+    async def is_there(self, account_id: int, mode: int, event_id: int) -> bool:
+        """Whether an event is kept."""
+        return bool(await self._store.read(SQL["place"], account_id=account_id, mode=mode, id=event_id))
+
     # Following
 
     async def follow(

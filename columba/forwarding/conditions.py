@@ -18,7 +18,7 @@ from columba.core import ids
 from columba.core.inbound import person
 from columba.core.model import Message
 from columba.errors import FieldError
-from columba.forwarding.rules_shapes import DAYS, DEEPEST, TextTest, When, Window
+from columba.forwarding.rules_shapes import DAYS, DEEPEST, ContactTest, TextTest, When, Window
 from columba.numbers import NumberError, country_of
 from columba.usercode import Expression, Pattern, UserCodeError
 
@@ -30,6 +30,7 @@ class Facts(NamedTuple):
 
     first_text: bool = False  # nothing came from this number before
     first_reply: bool = False  # it was sent a text, and nothing has come from it since
+    contact: Mapping[str, Any] | None = None  # who that is
 
 
 NO_FACTS = Facts()
@@ -67,7 +68,8 @@ class Condition(NamedTuple):
     tests: tuple[Test, ...]
     holds: Callable[[Said], bool]
     filed: tuple[tuple[Keys, ...], ...] = ()
-    asks: bool = False  # it needs Facts
+    asks: bool = False  # it needs Facts that are there with the text alone
+    knows: bool = False  # it needs the contact
 
     def why_not(self, said: Said) -> str | None:
         """The first reason for which it doesn't hold."""
@@ -114,7 +116,7 @@ def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> 
     """What a rule's `when` comes to; what is wrong with it goes to `problems`."""
     tests: list[Test] = []
     filed: list[tuple[Keys, ...]] = []
-    asks = False
+    asks = knows = False
     for name, values in (("to", when.to), ("from", when.from_)):
         if values:
             wanted = tuple(map(person, values))
@@ -148,6 +150,9 @@ def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> 
         more, found = _text(when.text, f"{field}.text", problems)
         tests += more
         filed += [(key,) for key in found]
+    if when.contact is not None:
+        knows = True
+        tests += [_known(when.contact)] if isinstance(when.contact, bool) else _contact(when.contact)
     if when.first is not None:
         asks = True
         tests.append(_first(when.first))
@@ -160,6 +165,7 @@ def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> 
                 compile_when(each, f"{field}.{name}[{index}]", problems, depth + 1) for index, each in enumerate(group)
             ]
             asks = asks or any(each.asks for each in inner)
+            knows = knows or any(each.knows for each in inner)
             tests.append(_GROUPS[name](inner))
             if name == "all":
                 filed += [way for each in inner for way in each.filed]
@@ -168,9 +174,10 @@ def compile_when(when: When, field: str, problems: Problems, depth: int = 1) -> 
     if when.cel is not None:  # last: it takes longest
         try:
             tests.append(_cel(Expression.parse(when.cel)))
+            knows = knows or names_contact(when.cel)
         except UserCodeError as error:
             problems.found.append(error.at(f"{field}.cel"))
-    return Condition(tuple(tests), _joined(tests), tuple(filed), asks)
+    return Condition(tuple(tests), _joined(tests), tuple(filed), asks, knows)
 
 
 def _joined(tests: Sequence[Test]) -> Callable[[Said], bool]:
@@ -259,6 +266,60 @@ def _first(kind: str) -> Test:
         lambda said: said.facts.first_reply,
         lambda said: "first: it is not the first since a text was sent to this number",
     )
+
+
+def _known(wanted: bool) -> Test:
+    return Test(
+        lambda said: (said.facts.contact is not None) is wanted,
+        lambda said: f"contact: {said.message.sender} is {'none' if wanted else 'one'} of your contacts",
+    )
+
+
+def _contact(test: ContactTest) -> list[Test]:
+    return [_known(True), *_traits(test)]
+
+
+def _traits(test: ContactTest) -> Iterator[Test]:
+    if test.tag is not None:
+        tags = frozenset(test.tag)
+        yield _trait("tags", lambda there: not tags.isdisjoint(there or ()), f"has not the tag {_one_of(test.tag)}")
+    if test.language is not None:
+        tongues = tuple(each.lower() + "-" for each in test.language)
+        yield _trait(
+            "language",
+            lambda there: f"{there or ''}-".lower().startswith(tongues),
+            f"has not the language {_one_of(test.language)}",
+        )
+    for name in ("name", "email"):
+        words = getattr(test, name)
+        if words is not None:
+            folded = frozenset(each.casefold() for each in words)
+            yield _trait(name, _is_among(folded), f"has not the {name} {_one_of(words)}")
+    for name, value in (test.attributes or {}).items():
+        values = value if isinstance(value, list) else [value]
+        spelled = _one_of([str(each).lower() if isinstance(each, bool) else str(each) for each in values])
+        yield _trait("attributes", _has(name, values), f"has not {spelled} as {name}")
+
+
+def _trait(name: str, holds: Callable[[Any], bool], why: str) -> Test:
+    return Test(lambda said: holds((said.facts.contact or {}).get(name)), lambda said: f"contact: it {why}")
+
+
+def _is_among(folded: frozenset[str]) -> Callable[[Any], bool]:
+    return lambda there: (there or "").casefold() in folded
+
+
+def _has(name: str, values: Sequence[Any]) -> Callable[[Any], bool]:
+    def holds(there: Any) -> bool:
+        value = (there or {}).get(name)
+        return any(value == each and isinstance(value, bool) is isinstance(each, bool) for each in values)
+
+    return holds
+
+
+def names_contact(source: str) -> bool:
+    """May a template or an expression look at the contact?"""
+    return "contact" in source
 
 
 def _cel(expression: Expression) -> Test:

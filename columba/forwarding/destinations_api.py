@@ -9,6 +9,7 @@ from typing import Any
 
 from columba.core import ids
 from columba.core.ids import Ids
+from columba.core.inbound import person as number_of
 from columba.core.model import rfc3339
 from columba.errors import Refusal
 from columba.forwarding import curl
@@ -32,6 +33,7 @@ from columba.forwarding.destinations_views import (
     TriedMessage,
     Try,
 )
+from columba.forwarding.people import People, nobody, seen_by
 from columba.forwarding.performing import Exchange, Performed, Performing, render
 from columba.forwarding.presets import presets
 from columba.forwarding.rendering import MAIN
@@ -54,6 +56,7 @@ def endpoints(
     clock: Callable[[], int],
     account: Callable[[int], Mapping[str, Any]],
     used_by: Callable[[Found], Iterable[str]] = lambda _destination: (),
+    people: People = nobody,
 ) -> list[Endpoint]:
     """The endpoints. `account` is what templates see of one, `used_by` names the rules that forward to a destination."""
 
@@ -146,7 +149,9 @@ def endpoints(
         Nothing is tried again. One that isn't enabled can be tested too."""
         found, who, asked = await find(call), _caller(call), call.body or Try()
         an_id, now = new_id(), clock()
-        context = tried_context(asked.message, an_id, account(who.account_id), now)
+        person = (who.account_id, who.mode, number_of(asked.message.from_))
+        contact = (await seen_by(people, who.scopes)([person])).get(person)
+        context = tried_context(asked.message, an_id, account(who.account_id), now, contact)
         name = ids.show("fwd", an_id)
         if not asked.send:
             try:

@@ -204,7 +204,9 @@ def _plain(part: Any) -> dict[str, Any]:
     return plain if tag is None else {"kind": tag, **plain}
 
 
-def tried_context(message: TriedMessage, an_id: int, account: Mapping[str, Any], at: int) -> dict[str, Any]:
+def tried_context(
+    message: TriedMessage, an_id: int, account: Mapping[str, Any], at: int, contact: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What templates see of a text that didn't come in."""
     return {
         "id": ids.show("msg", an_id),
@@ -215,7 +217,7 @@ def tried_context(message: TriedMessage, an_id: int, account: Mapping[str, Any],
         "received_at": rfc3339(at),
         "keyword": message.keyword if message.keyword is not None else keyword_of(message.text),
         "groups": message.groups,
-        "contact": None,
+        "contact": contact,
         "account": account,
         "steps": {},
         "metadata": message.metadata,

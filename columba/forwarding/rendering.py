@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from columba.forwarding.auth.kinds import ClientCertificate, Digest, NoAuth, OAuth2, SecretRef, Tls
 from columba.forwarding.auth.sign import Draft, Moment, sign
+from columba.forwarding.conditions import names_contact
 from columba.forwarding.destinations_shapes import ANSWERED, HIDDEN, SEEN, Body, Part, Request, Saved, Spec, Success
 from columba.forwarding.destinations_views import SentRequest
 from columba.usercode import Expression, Pattern, Schema, Structure, Template, UserCodeError, structure
@@ -116,6 +117,7 @@ class Compiled(NamedTuple):
     client_cert: str | None
     client_key: str | SecretRef | None
     ca: bytes | None
+    knows: bool  # its templates look at the contact
 
 
 def compile_spec(spec: Spec) -> Compiled:
@@ -145,6 +147,7 @@ def compile_spec(spec: Spec) -> Compiled:
         None if tls is None else tls.certificate,
         None if tls is None else tls.key,
         None if tls is None or tls.ca is None else tls.ca.encode(),
+        names_contact(_encode(spec).decode()),
     )
 
 

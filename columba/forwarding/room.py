@@ -11,6 +11,7 @@ from columba.core.model import Message
 from columba.core.snapshots import Snapshots
 from columba.forwarding import rules_api, runs_api
 from columba.forwarding.destinations import Destination, Destinations
+from columba.forwarding.people import People, nobody
 from columba.forwarding.performing import Performing
 from columba.forwarding.rule import destinations_of
 from columba.forwarding.rules import Rules
@@ -44,28 +45,31 @@ class Forwards:
         country: Callable[[int], str | None],
         mail: Mail | None = None,
         handled: Callable[[Message], bool] = lambda _message: False,
+        people: People = nobody,
     ) -> None:
-        """`handled` says of a text that it is a keyword with an answer of its own, such as STOP."""
+        """`handled` says of a text that it is a keyword with an answer of its own, such as STOP; `people` who wrote."""
         self._store = store
         self._ids = new_id
         self._clock = clock
         self._destinations = destinations
         self._country = country
+        self._mails = mail is not None
         self.rules = Rules(store, snapshots, clock)
         places = Places(destinations.exists, destinations.ordered)
         time = asyncio.get_running_loop().time
-        self.following = Following(self.rules, places, account, new_id, clock, time, publisher)
+        self.following = Following(self.rules, places, account, new_id, clock, time, publisher, people)
         self.forwarding = Forwarding(
-            store, new_id, clock, random, destinations, carrying(performing, account, clock), publisher
+            store, new_id, clock, random, destinations, carrying(performing, account, clock, people), publisher
         )
         self.acting = Acting(
-            store, new_id, clock, random, self.rules, self.following, publisher, accounts, account, country, mail, shown
-        )
-        self.history = History(store, new_id, clock, places, account, handled, self.following, publisher)
-        self.trying = Trying(store, new_id, clock, self.rules, destinations, performing, account, handled)
+            store, new_id, clock, random, self.rules, self.following, publisher, accounts, account, country, mail, shown,
+            people,
+        )  # fmt: skip
+        self.history = History(store, new_id, clock, places, account, handled, self.following, publisher, people)
+        self.trying = Trying(store, new_id, clock, self.rules, destinations, performing, account, handled, people)
 
     def runs_on(self, lanes: Lanes) -> None:
-        self.following.lanes_of = self.forwarding.lanes_of = self.acting.lanes_of = lanes
+        self.following.lanes_of = self.forwarding.lanes_of = lanes
         self._lanes = lanes
 
     def endpoints(self) -> list[Endpoint]:
@@ -86,6 +90,7 @@ class Forwards:
                 self._clock,
                 is_destination,
                 self._country,
+                self._mails,
             ),
             *runs_api.endpoints(
                 self._store,

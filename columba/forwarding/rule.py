@@ -11,7 +11,7 @@ import msgspec
 
 from columba.core import ids
 from columba.errors import FieldError
-from columba.forwarding.conditions import Condition, Problems, compile_when, keywords_of
+from columba.forwarding.conditions import Condition, Problems, compile_when, keywords_of, names_contact
 from columba.forwarding.rules_shapes import Action, Spec
 from columba.numbers import NumberError, normalise, sender
 from columba.store import Row
@@ -109,6 +109,11 @@ def kind_of(action: Action) -> int:
 def waits_for_answers(action: Action) -> bool:
     """Does it use what destinations before it answered?"""
     return any(_USES_ANSWERS(source) is not None for _, source in _templates(action))
+
+
+def knows(action: Action) -> bool:
+    """Does it use who the person is?"""
+    return any(names_contact(source) for _, source in _templates(action))
 
 
 def problems_of(spec: Spec, is_destination: Callable[[str], bool], default_country: str | None) -> list[FieldError]:

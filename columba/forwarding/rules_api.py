@@ -54,13 +54,21 @@ def endpoints(
     clock: Callable[[], int],
     is_destination: Callable[[int, int, str], bool],
     country: Callable[[int], str | None],
+    mails: bool,
 ) -> list[Endpoint]:
-    """`is_destination` says whether an account has a destination in a mode; `country` is its default one."""
+    """`is_destination` says whether an account has a destination in a mode; `country` is its default one; `mails`
+    whether there is a mail server."""
 
     def check(who: Key, spec: Spec) -> None:
         problems = problems_of(
             spec, lambda an_id: is_destination(who.account_id, who.mode, an_id), country(who.account_id)
         )
+        for n, action in enumerate(() if mails else spec.then):
+            if action.email is not None:
+                detail = (
+                    "No mail server is set, so nothing would be sent: the operator sets smtp_url (COLUMBA_SMTP_URL)."
+                )
+                problems.append(FieldError(f"then[{n}].email", "no_mail_server", detail))
         if problems:
             raise invalid(problems)
 
@@ -89,7 +97,7 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/rules", body=NewRule, answer=shapes.Rule, status=201, scope="rules:write", tag=TAG,
-        summary="Add a rule", refusals=("too_many", "invalid_code"), example=EXAMPLE,
+        summary="Add a rule", refusals=("too_many", "invalid_code", "no_mail_server"), example=EXAMPLE,
     )  # fmt: skip
     async def create_rule(call: Call[NewRule, None]) -> shapes.Rule:
         """Texts that come from now on and that it matches set its actions in motion, each once. Rules are asked in their
@@ -126,7 +134,7 @@ def endpoints(
 
     @endpoint(
         "PATCH", "/v1/rules/{id}", body=RuleChange, answer=shapes.Rule, scope="rules:write", tag=TAG,
-        summary="Change a rule", refusals=("conflict", "invalid_code"), example={"enabled": False},
+        summary="Change a rule", refusals=("conflict", "invalid_code", "no_mail_server"), example={"enabled": False},
     )  # fmt: skip
     async def update_rule(call: Call[RuleChange, None]) -> shapes.Rule:
         """What is left out stays. Each change is a new version, and every version can be had back."""
@@ -177,7 +185,8 @@ def endpoints(
 
     @endpoint(
         "POST", "/v1/rules/{id}/restore", body=Restoring, answer=shapes.Rule, scope="rules:write", tag=TAG,
-        summary="Go back to a version", refusals=("conflict", "invalid_code"), example={"version": 1},
+        summary="Go back to a version", refusals=("conflict", "invalid_code", "no_mail_server"),
+        example={"version": 1},
     )  # fmt: skip
     async def restore_rule(call: Call[Restoring, None]) -> shapes.Rule:
         """The rule is again what it was then, but for its place; that is a new version. One that was deleted is there again,
@@ -225,8 +234,11 @@ def endpoints(
         """A text, made up or of the past, is held against all rules: which match and why others don't, and what would be
         done, request by request, secrets masked. With `send: true` the requests are really sent, and their answers shown;
         replies, texts and e-mails are only shown, and nothing is kept."""
+        who = _caller(call)
+        if call.body.message_id is not None and "messages:read" not in who.scopes:
+            raise Refusal("forbidden", "A text of the past is shown: the key lacks the scope messages:read.")
         await rules.refresh()
-        return await trying(_caller(call), call.body)
+        return await trying(who, call.body)
 
     return [
         create_rule, list_rules, test_rules, get_rule, update_rule, delete_rule, list_rule_versions, restore_rule,

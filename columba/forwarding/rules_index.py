@@ -43,6 +43,11 @@ class RuleSet:
         return any(rule.condition.asks for rule in self._on)
 
     @cached_property
+    def knows(self) -> bool:
+        """Do some ask who the person is?"""
+        return any(rule.condition.knows for rule in self._on)
+
+    @cached_property
     def _on(self) -> list[Rule]:
         return [rule for rule in self.rules if rule.enabled]
 

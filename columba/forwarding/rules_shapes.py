@@ -79,6 +79,37 @@ class TextTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             yield FieldError("regex", "required", "Expected one of is, contains, starts, ends, regex.")
 
 
+ContactWords = Annotated[list[Word], Meta(min_length=1, max_length=100)]
+Exact = Annotated[str, Meta(max_length=500)] | int | float | bool
+
+
+class ContactTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the person must be like among your contacts. All that is given must hold; of a list one will do.
+
+    tag: has this tag
+    language: this one, in any country's form: `pt` is `pt-BR` too
+    name, email: these, whatever their case
+    attributes: each has this very value
+    """
+
+    tag: ContactWords | None = None
+    language: ContactWords | None = None
+    name: ContactWords | None = None
+    email: ContactWords | None = None
+    attributes: (
+        Annotated[
+            dict[Word, Exact | Annotated[list[Exact], Meta(min_length=1, max_length=100)]],
+            Meta(min_length=1, max_length=50),
+        ]
+        | None
+    ) = None
+
+    def check(self) -> Iterable[FieldError]:
+        if not (self.tag or self.language or self.name or self.email or self.attributes):
+            detail = "Expected one of tag, language, name, email, attributes, or true or false in its place."
+            yield FieldError("tag", "required", detail)
+
+
 class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which texts. All that is given must hold; of a list one will do; nothing given is every text.
 
@@ -90,6 +121,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     media: whether it brings pictures or the like
     time: when it came
     carrier: what it came through
+    contact: whether the person is among your contacts, or what they are like there
     first: `text`: nothing came from this number before. `reply`: the first text from it since you last sent it one
     cel: a CEL expression that is true, such as `size(text) > 20 && keyword == "ORDER"`
     all: all of these hold
@@ -108,6 +140,7 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     media: bool | None = None
     time: Window | None = None
     carrier: Annotated[list[Id], Meta(min_length=1, max_length=100)] | None = None
+    contact: bool | ContactTest | None = None
     first: Literal["text", "reply"] | None = None
     cel: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
     all: Annotated[list["When"], Meta(min_length=1, max_length=50)] | None = None

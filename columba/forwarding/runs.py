@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from columba.core import ids, model, status
 from columba.core.ids import Ids
@@ -45,7 +46,8 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Run(msgspec.Struct, gc=False):
-    """A job. `to` is the person whose order is kept, or ''. `steps` is what the destination's steps came to before."""
+    """A job. `to` is the person whose order is kept, or ''. `steps` is what the destination's steps came to before.
+    `contact` is who wrote, where that was just looked up for the rules."""
 
     id: int
     account_id: int
@@ -66,10 +68,15 @@ class Run(msgspec.Struct, gc=False):
     edits: dict[str, Any] | None = None
     steps: dict[str, Any] | None = None
     klass: int = status.TRANSACTIONAL
+    contact: Mapping[str, Any] | UnsetType | None = UNSET
 
     @property
     def cost(self) -> int:
         return 1
+
+    @property
+    def subject(self) -> int:
+        return self.message.id
 
 
 def run_of(row: Row, read_at: float) -> Run:
@@ -99,7 +106,13 @@ class Planned(msgspec.Struct):
 
 
 def plan_runs(
-    message: Message, matches: Iterable[Match], places: Places, new_id: Ids, now: int, read_at: float
+    message: Message,
+    matches: Iterable[Match],
+    places: Places,
+    new_id: Ids,
+    now: int,
+    read_at: float,
+    contact: Mapping[str, Any] | UnsetType | None = UNSET,
 ) -> Planned:
     """All runs of a text, in their order."""
     planned = Planned()
@@ -108,7 +121,7 @@ def plan_runs(
             ref = new_id() if kind in MAKES_MESSAGES else None
             run = Run(
                 new_id(), message.account_id, lane, rule.id, rule.version, n, k, kind, chain, message, read_at, 0, 0, to,
-                ref, groups,
+                ref, groups, contact=contact,
             )  # fmt: skip
             planned.rows.append(row_of(run, message.id, state, now))
             if state == PENDING:
@@ -164,7 +177,11 @@ def tagged(message: Message, tags: Sequence[str]) -> Extra:
 
 
 def context_of(
-    message: Message, groups: Mapping[str, str], account: Mapping[str, Any], edits: Mapping[str, Any] | None = None
+    message: Message,
+    groups: Mapping[str, str],
+    account: Mapping[str, Any],
+    contact: Mapping[str, Any] | None = None,
+    edits: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What expressions and templates see of a text."""
     extra = message.extra
@@ -178,7 +195,7 @@ def context_of(
         "received_at": rfc3339(ids.time_of(message.id)),
         "keyword": keyword_of(text),
         "groups": groups,
-        "contact": None,
+        "contact": contact,
         "account": account,
         "steps": {},
         "metadata": extra.metadata or {},

@@ -28,12 +28,13 @@ select lane, 1, account_id, due_at from (
 where due_at is not null
 
 -- name: due_runs
+-- rows: held int
 select u.id, u.account_id, u.lane, u.rule_id, u.version, u.n, u.k, u.kind, u.chain, u.attempts, u.base, u.person, u.ref,
   u.noticed, u.edits, u.steps,
   m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
 from runs u join messages m on m.id = u.message_id join bodies b on b.message_id = m.id
-where u.lane = :lane and u.status = 0 and u.due_at <= :now
+where u.lane = :lane and u.status = 0 and u.due_at <= :now and u.id not in (select r.held from {rows} r)
 order by u.due_at, u.id limit :most
 
 -- Those that have another destination to go to: 5 is the first of a forward until one succeeds, with a next one.
@@ -168,6 +169,9 @@ select m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.fr
 from messages m join bodies b on b.message_id = m.id
 where m.account_id = :account_id and m.mode = :mode and m.id > :after and m.id < :before and m.direction + 0 = 1
 order by m.id limit :most
+
+-- name: known_since
+select coalesce(max(swept_upto), 0) from rules where id = :rule_id
 
 -- name: texts_there
 -- rows: id int

@@ -15,19 +15,24 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from columba.core import events
+from columba.core import events, ids
 from columba.core.accept import Accept, Caller, Submission
+from columba.core.again import again_in
 from columba.core.ids import Ids
-from columba.core.lanes import Backlog, Lane, Lanes, Spec
+from columba.core.lanes import Backlog, Lane, Spec
 from columba.errors import Refusal
 from columba.forwarding.conditions import NO_FACTS, Facts
-from columba.forwarding.rule import EMAIL, LOOK, REPLY, template
+from columba.forwarding.people import Contact, People, who
+from columba.forwarding.rule import EMAIL, LOOK, REPLY, knows, template
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_shapes import Action
+from columba.forwarding.rules_shapes import Spec as RuleSpec
 from columba.forwarding.runs import DEAD, DELIVERED, PENDING, SQL, WAS_HANDLED, Planned, Run, context_of, run_of
 from columba.forwarding.runs_follower import EVENTS, Following, read_facts, write
 from columba.forwarding.runs_settling import Ended, Outcome, settle
-from columba.store import Step, Store, StoreUnavailable, plan
+from columba.mail import Mail as EMail
+from columba.mail import MailError, Relay, send_mail
+from columba.store import Row, Step, Store, StoreUnavailable, plan
 from columba.usercode import UserCodeError
 
 SCHEDULE = (5, 60, 300, 1_800, 7_200)  # seconds after each failed attempt
@@ -54,6 +59,18 @@ Mail = Callable[[Letter], Awaitable[None]]
 """Sends an e-mail. Raises Refusal for what is not to be tried again, anything else for what is."""
 
 
+def mailing(relay: Relay, clock: Callable[[], int]) -> Mail:
+    """Sends by the operator's mail server."""
+
+    async def mail(letter: Letter) -> None:
+        try:
+            await send_mail(relay, EMail(ids.show("mail", letter.id), letter.to, letter.subject, letter.text), clock())
+        except MailError as error:
+            raise Refusal("mail_refused" if error.final else "mail_unavailable", error.detail) from None
+
+    return mail
+
+
 class Acting:
     name = "action"
 
@@ -71,8 +88,9 @@ class Acting:
         country: Callable[[int], str | None],
         mail: Mail | None,
         destination: Callable[[int], str],
+        people: People,
     ) -> None:
-        self.lanes_of: Lanes | None = None
+        self._people = people
         self.accept: Accept | None = None
         self.outcomes: dict[str, int] = {}
         self._store = store
@@ -104,8 +122,8 @@ class Acting:
     async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
         return [Backlog(*row) for row in await self._store.read(SQL["run_backlog"], [(lane,) for lane in lanes])]
 
-    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Run]:
-        rows = await self._store.read(SQL["due_runs"], lane=lane, now=self._clock(), most=most)
+    async def refill(self, lane: int, klass: int, account_id: int, most: int, held: Sequence[Row]) -> Sequence[Run]:
+        rows = await self._store.read(SQL["due_runs"], held, lane=lane, now=self._clock(), most=most)
         return [run_of(row, self._loop.time()) for row in rows]
 
     async def postpone(self, lane: Lane, jobs: Sequence[Run], until: int) -> None:
@@ -114,24 +132,20 @@ class Acting:
     def dispatch(self, lane: Lane, jobs: list[Run]) -> None:
         looks = [job for job in jobs if job.kind == LOOK]
         if looks:
-            self._spawn(self._look(lane, looks))
+            lane.spawn(self._look(lane, looks))
             jobs = [job for job in jobs if job.kind != LOOK]
         texts = [job for job in jobs if job.kind != EMAIL]
         if texts:
-            self._spawn(self._work(lane, texts))
+            lane.spawn(self._work(lane, texts))
         for job in jobs:
             if job.kind == EMAIL:  # a mail server takes its time
-                self._spawn(self._work(lane, [job]))
-
-    def _spawn(self, work: Any) -> None:
-        assert self.lanes_of is not None
-        self.lanes_of.spawn(work)
+                lane.spawn(self._work(lane, [job]))
 
     # Texts whose rules ask the store
 
     async def _look(self, lane: Lane, jobs: Sequence[Run]) -> None:
         try:
-            facts = await read_facts(self._store, [job.message for job in jobs])
+            facts = await self._facts(jobs)
         except StoreUnavailable:
             lane.landed(len(jobs))
             for job in jobs:
@@ -150,6 +164,11 @@ class Acting:
             await self._settle(lane, failed)
         if looked:
             await self._follow(lane, looked)
+
+    async def _facts(self, jobs: Sequence[Run]) -> Mapping[int, Facts]:
+        sets = [self._rules.of(job.account_id, job.message.mode) for job in jobs]
+        knows = any(rules is not None and rules.knows for rules in sets)
+        return await read_facts(self._store, self._people, [job.message for job in jobs], knows=knows)
 
     def _planned(self, job: Run, facts: Facts) -> Planned:
         rules = self._rules.of(job.account_id, job.message.mode)
@@ -192,6 +211,9 @@ class Acting:
         try:
             specs = await self._rules.specs([(job.rule_id, job.version) for job in jobs])
             answers = await self._answers(lane, jobs)
+            actions = [_action(job, specs.get((job.rule_id, job.version))) for job in jobs]
+            asking = [who(job.message) for job, action in zip(jobs, actions, strict=True) if action and knows(action)]
+            found = await self._people(asking) if asking else {}
         except StoreUnavailable:
             lane.landed(len(jobs))
             for job in jobs:
@@ -199,8 +221,8 @@ class Acting:
             return
         ended = await asyncio.gather(
             *(
-                self._act(job, spec.then[job.n] if (spec := specs.get((job.rule_id, job.version))) else None, answers)
-                for job in jobs
+                self._act(job, action, answers, found.get(who(job.message)))
+                for job, action in zip(jobs, actions, strict=True)
             )
         )
         lane.landed(len(jobs))
@@ -223,13 +245,15 @@ class Acting:
             )
         return found
 
-    async def _act(self, job: Run, action: Action | None, answers: Mapping[int, list[dict[str, Any]]]) -> Ended:
+    async def _act(
+        self, job: Run, action: Action | None, answers: Mapping[int, list[dict[str, Any]]], contact: Contact | None
+    ) -> Ended:
         """Do it, and say what came of it."""
         now = self._clock()
         try:
             if action is None:
                 return self._failed(job, "internal: What the rule said is not there any more.", refused=True)
-            context = context_of(job.message, job.groups, self._account(job.account_id), job.edits)
+            context = context_of(job.message, job.groups, self._account(job.account_id), contact, job.edits)
             before = answers.get(job.id, [])
             context["answers"] = before
             context["answer"] = before[-1] if before else None
@@ -284,10 +308,10 @@ class Acting:
 
     def _failed(self, job: Run, error: str, refused: bool = False) -> Ended:
         now = self._clock()
-        n = job.attempts - job.base
-        if refused or n >= len(SCHEDULE):
+        wait = None if refused else again_in(SCHEDULE, job.attempts - job.base, self._random())
+        if wait is None:
             return Ended(job, Outcome(now, error, refused=True), DEAD)
-        return Ended(job, Outcome(now, error), PENDING, now + int(SCHEDULE[n] * 1000 * (0.8 + 0.4 * self._random())))
+        return Ended(job, Outcome(now, error), PENDING, now + int(wait * 1000))
 
     async def _settle(self, lane: Lane, ended: Sequence[Ended]) -> None:
         if lane.gone:
@@ -297,6 +321,10 @@ class Acting:
             lane.settled(done.finished)
             for job, due in done.retried:
                 lane.retry(job, due)
+
+
+def _action(job: Run, spec: RuleSpec | None) -> Action | None:
+    return None if spec is None else spec.then[job.n]
 
 
 def _read_json(text: str | None) -> Any:

@@ -138,7 +138,7 @@ def endpoints(
             _caller(call).account_id, _caller(call).mode,
             _id("rul", "rule", query.rule, problems), _id("dst", "destination", query.destination, problems),
             -1 if query.status is None else STATUSES.index(query.status), _kind(query.kind),
-            _id("msg", "message", query.message, problems),
+            _id("msg", "message_id", query.message_id, problems),
         )  # fmt: skip
         if problems:
             raise invalid(problems)
@@ -232,7 +232,7 @@ def endpoints(
         wanted = Wanted(
             who.account_id, who.mode, _id("rul", "rule", asked.rule, problems),
             _id("dst", "destination", asked.destination, problems), STATUSES.index(asked.status), _kind(asked.kind),
-            _id("msg", "message", asked.message, problems),
+            _id("msg", "message_id", asked.message_id, problems),
         )  # fmt: skip
         if problems:
             raise invalid(problems)
@@ -294,7 +294,7 @@ def _fields(row: Row, enabled: Callable[[int], bool]) -> dict[str, Any]:
         "id": ids.show("fwd", an_id),
         "kind": KINDS[kind],
         "status": STATUSES[state],
-        "message": ids.show("msg", message_id),
+        "message_id": ids.show("msg", message_id),
         "rule": ids.show("rul", rule_id),
         "rule_version": version,
         "action": n + 1,

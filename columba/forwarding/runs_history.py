@@ -1,7 +1,8 @@
 """The past through a rule: texts that came before it was there set its actions in motion, each once.
 
-What a rule has done with a text is known by its rows, so that a replay can be repeated or interrupted. It goes on in steps,
-each a transaction of its own, and waits while the store is busy.
+What a rule has done with a text is known by its rows, so that a replay can be repeated or interrupted; it begins after the
+texts of which those were let go as too old. It goes on in steps, each a transaction of its own, and waits while the store is
+busy.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from typing import Any
 from columba.core import events, ids
 from columba.core.ids import Ids
 from columba.core.model import Event, Message, message_of, rfc3339
-from columba.forwarding.conditions import Facts, said_of
+from columba.forwarding.conditions import said_of
+from columba.forwarding.people import People
 from columba.forwarding.rule import Rule
 from columba.forwarding.rules_index import Match, fits
 from columba.forwarding.rules_shapes import RuleReplayed
@@ -35,7 +37,9 @@ class History:
         handled: Callable[[Message], bool],
         following: Following,
         publisher: events.Publisher,
+        people: People,
     ) -> None:
+        self._people = people
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -48,6 +52,8 @@ class History:
     async def replay(self, rule: Rule, since: int, until: int, send: bool) -> RuleReplayed:
         seen = matched = started = 0
         after, before = ids.first_at(since) - 1, ids.first_at(until)
+        ((known,),) = await self._store.read(SQL["known_since"], rule_id=rule.id)
+        after = max(after, known)
         while seen < MOST:
             rows = await self._store.read(
                 SQL["past_texts"], account_id=rule.account_id, mode=rule.mode, after=after, before=before, most=AT_ONCE
@@ -67,11 +73,13 @@ class History:
         return RuleReplayed(seen=seen, matched=matched, started=started, next_since=next_since)
 
     async def _matching(self, rule: Rule, texts: Sequence[Message]) -> list[tuple[Message, dict[str, str]]]:
-        facts = await read_facts(self._store, texts) if rule.condition.asks else {}
+        condition = rule.condition
+        facts = await read_facts(self._store, self._people, texts, condition.asks, condition.knows)
         account = self._account(rule.account_id)
         found = []
         for text in texts:
-            said = said_of(text, context_of(text, {}, account), facts.get(text.id, Facts()), self._handled(text))
+            known = facts[text.id]
+            said = said_of(text, context_of(text, {}, account, known.contact), known, self._handled(text))
             if fits(rule, said):
                 found.append((text, said.groups))
         return found

@@ -69,6 +69,12 @@ class Ended(NamedTuple):
     state: int
     due: int = 0
 
+    @property
+    def well(self) -> bool | None:
+        """What it says of the destination; None when nothing."""
+        outcome = self.outcome
+        return outcome.error is None if outcome.counts and not outcome.refused else None
+
 
 class Settled(NamedTuple):
     """What there is to do after the commit."""
@@ -200,7 +206,7 @@ def _event(
         more["destination"] = named(run.lane)
         more["next_attempt_at"] = model.rfc3339(due) if state == PENDING else None
     elif run.ref is not None and state == DELIVERED:
-        more["message"] = ids.show("msg", run.ref)
+        more["message_id"] = ids.show("msg", run.ref)
     data = {name: about(run.id, run.rule_id, run.kind, state, **more)}
     message = run.message
     return Event(new_id(), message.account_id, message.mode, kind, message.id, now, data, message)

@@ -46,7 +46,7 @@ class Forward(msgspec.Struct, kw_only=True):
     id: str
     kind: Kind
     status: Status
-    message: str
+    message_id: str
     rule: str
     rule_version: int
     action: int
@@ -123,7 +123,7 @@ class Again(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     rule: Id | None = None
     destination: Id | None = None
-    message: Id | None = None
+    message_id: Id | None = None
     status: Literal["dead", "failed", "canceled", "skipped", "delivered"] = "dead"
     kind: Kind | Literal["all"] = "forward"
     error: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
@@ -141,7 +141,7 @@ class ForwardList(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True)
     rule: Annotated[Id, Meta(description="Only those of this rule.")] | None = None
     destination: Annotated[Id, Meta(description="Only those to this destination.")] | None = None
     status: Annotated[Status, Meta(description="Only those of this status.")] | None = None
-    message: Annotated[Id, Meta(description="Only those of this text.")] | None = None
+    message_id: Annotated[Id, Meta(description="Only those of this text.")] | None = None
     kind: Annotated[Kind | Literal["all"], Meta(description="Only those of this kind: forwards, if left out.")] = (
         "forward"
     )

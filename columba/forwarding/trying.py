@@ -20,6 +20,7 @@ from columba.errors import FieldError, Refusal
 from columba.forwarding.conditions import Facts, said_of
 from columba.forwarding.destinations import Destination, Destinations
 from columba.forwarding.destinations_views import GotResponse, SentRequest, TriedExchange
+from columba.forwarding.people import Contact, People, seen_by
 from columba.forwarding.performing import Performed, Performing, render
 from columba.forwarding.rule import ALL, FIRST_SUCCESS, KINDS, Move, Rule, template
 from columba.forwarding.rules import Rules
@@ -111,11 +112,13 @@ class RulesTried(msgspec.Struct, kw_only=True):
     rules: all of them, in their order
     actions: what those that match do, in order
     sent: whether the requests were really sent
+    contact: who the person is among the contacts, as rules and templates see it; nobody, for keys without contacts:read
     """
 
     rules: list[TriedRule]
     actions: list[TriedAction]
     sent: bool
+    contact: dict[str, Any] | None
 
 
 class Trying:
@@ -129,7 +132,9 @@ class Trying:
         performing: Performing,
         account: Callable[[int], Mapping[str, Any]],
         handled: Callable[[Message], bool],
+        people: People,
     ) -> None:
+        self._people = people
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -141,10 +146,11 @@ class Trying:
 
     async def __call__(self, who: Key, asked: RulesTrial) -> RulesTried:
         message, facts = await self._message(who, asked)
+        contact = None if facts.contact is None else dict(facts.contact)
         found = self._rules.of(who.account_id, who.mode)
         if found is None:
-            return RulesTried(rules=[], actions=[], sent=asked.send)
-        context = context_of(message, {}, self._account(who.account_id))
+            return RulesTried(rules=[], actions=[], sent=asked.send, contact=contact)
+        context = context_of(message, {}, self._account(who.account_id), facts.contact)
         judged, matches = found.judge(said_of(message, context, facts, self._handled(message)))
         groups = {match.rule.id: match.groups for match in matches}
         rules = [
@@ -160,10 +166,11 @@ class Trying:
         known = await self._known(message) if asked.message_id is not None else {}
         actions: list[TriedAction] = []
         for match in matches:
-            actions += await self._actions(message, match, known, asked.send)
-        return RulesTried(rules=rules, actions=actions, sent=asked.send)
+            actions += await self._actions(message, match, facts.contact, known, asked.send)
+        return RulesTried(rules=rules, actions=actions, sent=asked.send, contact=contact)
 
     async def _message(self, who: Key, asked: RulesTrial) -> tuple[Message, Facts]:
+        people = seen_by(self._people, who.scopes)
         if asked.message is not None:
             said = asked.message
             carrier = NOT_KEPT if said.carrier is None else ids.read("car", said.carrier) or 0
@@ -173,12 +180,15 @@ class Trying:
                 self._ids(), who.account_id, who.mode, status.INBOUND, status.TRANSACTIONAL, carrier, person(said.to),
                 person(said.from_), said.text, 0, 1, status.RECEIVED, now, 0, now, extra=extra,
             )  # fmt: skip
-            return message, Facts(said.first == "text", said.first == "reply")
+            found = await read_facts(self._store, people, [message], asks=False)
+            return message, found[message.id]._replace(
+                first_text=said.first == "text", first_reply=said.first == "reply"
+            )
         rows = await self._store.read(CORE["messages_by_id"], [(ids.read("msg", asked.message_id or "") or 0,)])
         message = model.message_of(rows[0]) if rows else _NOBODY
         if message.account_id != who.account_id or message.mode != who.mode or message.direction != status.INBOUND:
             raise Refusal("not_found", "There is no such text from a person.")
-        return message, (await read_facts(self._store, [message])).get(message.id, Facts())
+        return message, (await read_facts(self._store, people, [message]))[message.id]
 
     async def _known(self, message: Message) -> dict[tuple[int, int, int], int]:
         """The ids of what the rules have done with a text of the past: a request has the same id again."""
@@ -189,10 +199,15 @@ class Trying:
         return {(row[2], row[3], row[4]): row[0] for row in rows}
 
     async def _actions(
-        self, message: Message, match: Match, known: Mapping[tuple[int, int, int], int], send: bool
+        self,
+        message: Message,
+        match: Match,
+        contact: Contact | None,
+        known: Mapping[tuple[int, int, int], int],
+        send: bool,
     ) -> list[TriedAction]:
         rule, groups = match
-        context = context_of(message, groups, self._account(message.account_id))
+        context = context_of(message, groups, self._account(message.account_id), contact)
         answers: list[dict[str, Any]] = []
         tried: list[TriedAction] = []
         for move, action in zip(rule.moves, rule.spec.then, strict=True):

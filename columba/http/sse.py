@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class StreamEvent(NamedTuple):
-    """One event: its id (what Last-Event-ID will say), its type and its JSON."""
+    """One event: its id (what Last-Event-ID will say; '' leaves that as it was), its type and its JSON."""
 
     id: str
     event: str
@@ -100,7 +100,8 @@ def frame(event: StreamEvent) -> bytes:
     """An event as it goes over the wire."""
     lines = event.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     data = b"".join(b"data: " + line + b"\n" for line in lines)
-    return f"id: {_word(event.id)}\nevent: {_word(event.event)}\n".encode() + data + b"\n"
+    place = f"id: {_word(event.id)}\n" if event.id else ""
+    return f"{place}event: {_word(event.event)}\n".encode() + data + b"\n"
 
 
 def _word(text: str) -> str:

@@ -34,6 +34,8 @@ SCOPES: Mapping[str, str] = {
     "templates:approve": "Approve message templates for sending, and withdraw them.",
     "consent:write": "Record, import and export consent; change its settings, quiet hours and content rules.",
     "consent:read": "Read consent, suppressions, quiet hours and content rules; ask for advice.",
+    "contacts:write": "Add, change, import and remove contacts.",
+    "contacts:read": "Read and export contacts.",
     "verifications:write": "Send and check codes.",
     "verifications:read": "Read verifications, their settings and what the guard blocks.",
     "verifications:manage": "Change the settings of verifications; end blocks.",
@@ -45,7 +47,7 @@ SCOPES: Mapping[str, str] = {
     "keys:write": "Create, rotate and revoke keys.",
     "keys:read": "List keys.",
     "rules:write": "Create, change, try out and delete rules; change and replay forwards.",
-    "rules:read": "Read rules, their versions, and forwards with what was sent.",
+    "rules:read": "Read rules, their versions, and forwards; what was sent only with `messages:read` too.",
     "destinations:write": "Create, change, test and delete destinations.",
     "destinations:read": "Read destinations and presets.",
     "secrets:write": "Add, replace and delete the secrets that destinations use; their values are never shown.",
@@ -224,24 +226,25 @@ class Keys:
 
     async def create(
         self, an_id: int, account_id: int, mode: int, name: str, scopes: Sequence[str], secret: str,
-        expires_at: int | None = None, settings: Settings | None = None,
+        expires_at: int | None = None, settings: Settings | None = None, beside: Sequence[Step] = (),
     ) -> Key:  # fmt: skip
+        """`beside` are steps that go with the change, here and below: step 0 returns the key's id if it was made."""
         row = (
             an_id, account_id, mode, name, hash_of(secret), secret[-4:], _text(scopes),
             _text(settings or Settings()), self._clock(), expires_at,
         )  # fmt: skip
-        await self._change(Step(SQL["insert_key"], [row]), self._snapshots.bump("keys"))
+        await self._change(Step(SQL["insert_key"], [row]), self._snapshots.bump("keys"), *beside)
         return self.all[an_id]
 
-    async def revoke(self, an_id: int) -> bool:
+    async def revoke(self, an_id: int, beside: Sequence[Step] = ()) -> bool:
         """End a key and both of its secrets; False when it was revoked before."""
         row = (an_id, self._clock())
-        return an_id in await self._change(Step(SQL["revoke_key"], [row]), self._snapshots.bump("keys"))
+        return an_id in await self._change(Step(SQL["revoke_key"], [row]), self._snapshots.bump("keys"), *beside)
 
-    async def rotate(self, an_id: int, secret: str, overlap_s: int) -> bool:
+    async def rotate(self, an_id: int, secret: str, overlap_s: int, beside: Sequence[Step] = ()) -> bool:
         """A new secret; the old one is good for a while longer. False when the key was revoked."""
         row = (an_id, hash_of(secret), secret[-4:], self._clock() + overlap_s * 1000)
-        return an_id in await self._change(Step(SQL["rotate_key"], [row]), self._snapshots.bump("keys"))
+        return an_id in await self._change(Step(SQL["rotate_key"], [row]), self._snapshots.bump("keys"), *beside)
 
     async def update(
         self,

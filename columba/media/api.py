@@ -82,10 +82,10 @@ class Uploading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Wanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which media.
 
-    message: those of one message
+    message_id: those of one message
     """
 
-    message: Annotated[str, Meta(max_length=64)] | None = None
+    message_id: Annotated[str, Meta(max_length=64)] | None = None
     origin: Origin | None = None
 
 
@@ -173,10 +173,10 @@ def endpoints(
         who, query = _caller(call), call.query
         last = decode_cursor(query.cursor, tuple[int])
         message_id = None
-        if query.message is not None:
-            message_id = ids.read("msg", query.message)
+        if query.message_id is not None:
+            message_id = ids.read("msg", query.message_id)
             if message_id is None:
-                raise invalid([FieldError("message", "invalid_value", "Expected the id of a message (msg_...).")])
+                raise invalid([FieldError("message_id", "invalid_value", "Expected the id of a message (msg_...).")])
         found = await media.list(
             who.account_id, who.mode, (1 << 62) if last is None else last[0], query.limit + 1, message_id,
             -1 if query.origin is None else ORIGINS.index(query.origin),

@@ -1,10 +1,12 @@
 """What accounts have set for how a room treats their messages: one document for each room, account and mode.
 
 Owns the table policies and its snapshot. A room says how its document is read and what holds without one; the hot path
-asks memory only. A document that can't be read any more is logged, and what usually holds holds. Fails with
-StoreUnavailable alone.
+asks memory only. What is kept is what was set and nothing else, so that what was not follows the program. A change is made
+to the newest version of a document or not at all, in whatever process it is made: of two at once, neither is lost. A
+document that can't be read any more is logged, and what usually holds holds. Fails with StoreUnavailable alone.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,6 +24,7 @@ TOPIC = "policies"
 log = structlog.get_logger()
 Document = TypeVar("Document")
 InForce = TypeVar("InForce")
+Json = dict[str, Any]
 Who = tuple[int, int]  # account and mode
 
 
@@ -35,7 +38,7 @@ class Policy(Generic[Document, InForce]):
         self.name = name
         self.usual = usual
         self._without = (compiled(usual, TEST), compiled(usual, LIVE))
-        self._decode = msgspec.json.Decoder(document).decode
+        self.read = msgspec.json.Decoder(document).decode
         self._compiled = compiled
         self._documents: dict[Who, Document] = {}
         self._in_force: dict[Who, InForce] = {}
@@ -52,7 +55,7 @@ class Policy(Generic[Document, InForce]):
         in_force: dict[Who, InForce] = {}
         for who, text in rows.items():
             try:
-                documents[who] = self._decode(text)
+                documents[who] = self.read(text)
                 in_force[who] = self._compiled(documents[who], who[1])
             except Exception:
                 log.exception("policy.not_read", room=self.name, account=who[0], mode=who[1])
@@ -68,6 +71,7 @@ class Policies:
         self._snapshots = snapshots
         self._clock = clock
         self._rooms: dict[str, Policy[Any, Any]] = {}
+        self._turn = asyncio.Lock()  # of two changes to one document in one statement, only one would be made
         snapshots.on(TOPIC, self._load)
 
     def room(self, policy: Policy[Document, InForce]) -> Policy[Document, InForce]:
@@ -83,12 +87,32 @@ class Policies:
         for name, policy in self._rooms.items():
             policy.load(found[name])
 
-    async def set(self, policy: Policy[Document, Any], account_id: int, mode: int, document: Document | None) -> None:
-        """In force here when this returns, elsewhere within a second. None: what usually holds."""
-        if document is None:
-            step = Step(SQL["drop_policy"], [(account_id, mode, policy.name)])
-        else:
-            data = msgspec.json.encode(document).decode()
-            step = Step(SQL["set_policy"], [(account_id, mode, policy.name, data, self._clock())])
-        await self._store.commit(plan(step, self._snapshots.bump(TOPIC)))
+    async def change(
+        self, policy: Policy[Any, Any], account_id: int, mode: int, patch: Json, check: Callable[[bytes], object]
+    ) -> None:
+        """Merge `patch` into what is set (`merged`). In force here when this returns, elsewhere within a second. `check`
+        raises for a document that can't be; then nothing is changed."""
+        async with self._turn:
+            while True:
+                rows = await self._store.read(SQL["policy"], account_id=account_id, mode=mode, room=policy.name)
+                data, version = rows[0] if rows else ("{}", 0)
+                text = msgspec.json.encode(merged(msgspec.json.decode(data), patch))
+                check(text)
+                row = (account_id, mode, policy.name, text.decode(), version, self._clock())
+                done, _ = await self._store.commit(plan(Step(SQL["set_policy"], [row]), self._snapshots.bump(TOPIC)))
+                if done:  # else another process was first
+                    break
         await self._snapshots.changed()
+
+
+def merged(document: Any, patch: Any) -> Any:
+    """JSON Merge Patch (RFC 7396): what is named is replaced, objects within objects too; null takes away."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result

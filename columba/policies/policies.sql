@@ -1,14 +1,15 @@
 -- name: policies
 select account_id, mode, room, data from policies
 
--- name: set_policy
--- rows: account_id int, mode int, room text, data text, at int
-insert into policies (account_id, mode, room, data, updated_at)
-select account_id, mode, room, data, at from {rows} r where true
-on conflict (account_id, mode, room) do update set data = excluded.data, updated_at = excluded.updated_at
+-- name: policy
+select data, version from policies where account_id = :account_id and mode = :mode and room = :room
 
--- name: drop_policy
--- rows: account_id int, mode int, room text
-delete from policies where exists (
-  select 1 from {rows} r
-  where r.account_id = policies.account_id and r.mode = policies.mode and r.room = policies.room)
+-- Only over the version that it was made from; 0 is none. A row is never deleted, so that its version never comes again.
+-- name: set_policy
+-- rows: account_id int, mode int, room text, data text, was int, at int
+insert into policies (account_id, mode, room, data, version, updated_at)
+select account_id, mode, room, data, was + 1, at from {rows} r where true
+on conflict (account_id, mode, room) do update
+set data = excluded.data, version = excluded.version, updated_at = excluded.updated_at
+where policies.version = excluded.version - 1
+returning account_id

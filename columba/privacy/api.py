@@ -16,6 +16,7 @@ from columba.http.paging import Page, decode_cursor, page
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
 from columba.policies import Policies, Policy
+from columba.policies.api import endpoints as settings_endpoints
 from columba.privacy import shapes
 from columba.privacy.holding import Person
 from columba.privacy.jobs import Job, Jobs, view
@@ -134,27 +135,16 @@ def endpoints(
             headers={"content-disposition": f'attachment; filename="{call.path["id"]}.ndjson"'},
         )  # fmt: skip
 
-    @endpoint(
-        "GET", "/v1/privacy/retention", answer=shapes.Retention, scope="privacy:read", tag=TAG,
-        summary="Read how long what is kept",
-    )  # fmt: skip
-    async def get_retention(call: Call[None, None]) -> shapes.Retention:
-        return rules.document(call.caller.account_id, call.caller.mode)
-
-    @endpoint(
-        "PUT", "/v1/privacy/retention", body=shapes.Retention, answer=shapes.Retention, scope="privacy:write", tag=TAG,
-        summary="Replace how long what is kept",
+    settings = settings_endpoints(
+        policies, rules, path="retention", name="retention", about="how long what is kept", tag=TAG,
+        read="privacy:read", write="privacy:write", answer=shapes.Retention, shown=lambda document, _mode: document,
+        document=shapes.Retention,
         example={"bodies": {"otp": 1, "marketing": 30}, "media": {"marketing": 30}, "numbers": {"marketing": 365}},
+        write_more="What is older goes for good, beginning within a minute. The messages themselves stay, with what became"
+        " of them, unless `messages` says for how long; those that have not ended yet are spared until they have.",
     )  # fmt: skip
-    async def set_retention(call: Call[shapes.Retention, None]) -> shapes.Retention:
-        """What is older goes for good, beginning within a minute. The messages themselves stay, with what became of
-        them; those that have not ended yet are spared until they have."""
-        await policies.set(rules, call.caller.account_id, call.caller.mode, call.body)
-        return call.body
-
     return [
-        get_retention,
-        set_retention,
+        *settings,
         export_person,
         erase_person,
         list_privacy_jobs,

@@ -25,21 +25,20 @@ def endpoints(audit: Audit, store: Store) -> list[Endpoint]:
         not null."""
         query = call.query
         last = decode_cursor(query.cursor, tuple[int])
-        wanted = [f'"{word}"' for word in (query.key, query.action, query.about) if word]
+        named = {"key": query.key, "action": query.action, "operator": query.operator}
+        wanted = [f'"{word}"' for word in (*named.values(), query.about) if word]
         rows = await store.read(
             SQL["audit_page"], account_id=call.caller.account_id, mode=call.caller.mode,
-            before=NEWEST if last is None else last[0], since=0 if query.since is None else milliseconds(query.since),
-            until=NEWEST if query.until is None else milliseconds(query.until),
+            before=NEWEST if last is None else last[0],
+            since=0 if query.created_after is None else milliseconds(query.created_after),
+            until=NEWEST if query.created_before is None else milliseconds(query.created_before),
             pattern=f"%{wanted[0]}%" if wanted else "", most=query.limit + 1,
         )  # fmt: skip
         found = page(rows, query.limit, shown, lambda row: (row[0],))
-        if len(wanted) < 2:
-            return found
-        named = {"key": query.key, "action": query.action}
         kept = [
             each
             for each in found.data
-            if all(value is None or each[name] == value for name, value in named.items())
+            if all(not value or each[name] == value for name, value in named.items())
             and (not query.about or query.about in each["about"].values())
         ]
         return Page(kept, found.next_cursor)
@@ -52,6 +51,8 @@ def endpoints(audit: Audit, store: Store) -> list[Endpoint]:
         """Goes through the account's chain from its beginning, entry by entry. Note `head` somewhere else now and then:
         with it, `columba audit verify --head` also finds entries that were cut off at the end."""
         found = await audit.verify(call.caller.account_id)
-        return shapes.Verified(found.entries, found.head, found.broken is None, found.broken, found.why)
+        return shapes.Verified(
+            found.entries, found.head, found.broken is None, found.broken, found.why, found.waiting, found.let_go
+        )
 
     return [list_audit, verify_audit]

@@ -103,16 +103,7 @@ class People:
         hanging = [step for each in self._holdings() if each.parts is not None for step in each.parts([*there])]
         results = await self._store.commit(
             plan(
-                Step(SQL["erase_messages"], rows),
-                Step(SQL["events_to_erase"], rows, given=0),
-                Step(SQL["erase_attempts"], feed=1),
-                Step(SQL["erase_deliveries"], feed=1),
-                Step(SQL["erase_events"], feed=1),
-                *(step._replace(given=0) for step in hanging),
-                Step(SQL["erase_bodies"], rows, given=0),
-                Step(SQL["erase_tags"], tags, given=0),
-                Step(SQL["erase_parts"], rows, given=0),
-                Step(SQL["erase_past_parts"], rows, given=0),
+                *erasing(rows, tags, hanging),
                 Step(SQL["blank_answers"], [_blank(each) for each in messages], given=0),
                 Step(SQL["blank_in_answers"], _blanks(person, messages)),
             )
@@ -171,6 +162,22 @@ class People:
                 )
                 gone += len(rows)
             after = upto
+
+
+def erasing(rows: Sequence[Row], tags: Sequence[Row], hanging: Sequence[Step]) -> list[Step]:
+    """For the beginning of a plan: messages go, and what hangs on them. The first step returns those that went."""
+    return [
+        Step(SQL["erase_messages"], rows),
+        Step(SQL["events_to_erase"], rows, given=0),
+        Step(SQL["erase_attempts"], feed=1),
+        Step(SQL["erase_deliveries"], feed=1),
+        Step(SQL["erase_events"], feed=1),
+        *(step._replace(given=0) for step in hanging),
+        Step(SQL["erase_bodies"], rows, given=0),
+        Step(SQL["erase_tags"], tags, given=0),
+        Step(SQL["erase_parts"], rows, given=0),
+        Step(SQL["erase_past_parts"], rows, given=0),
+    ]
 
 
 def _by_id(rows: Sequence[Row]) -> dict[int, list[Row]]:

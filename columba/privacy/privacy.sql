@@ -184,10 +184,10 @@ delete from consent_replies where (account_id, mode, hash) in (select account_id
 
 -- name: erase_import_refusals
 -- rows: account_id int, mode int, hash int, number text
-delete from consent_import_refusals where (import_id, n) in (
+delete from import_refusals where (import_id, n) in (
   select f.import_id, f.n from {rows} r
-  join consent_imports i on i.account_id = r.account_id and i.mode = r.mode
-  join consent_import_refusals f on f.import_id = i.id and f.number = r.number)
+  join imports i on i.account_id = r.account_id and i.mode = r.mode
+  join import_refusals f on f.import_id = i.id and f.number = r.number)
 
 -- name: still_stopping
 select count(*) as n from stopping where account_id = :account_id and mode = :mode and hash = :hash
@@ -206,6 +206,39 @@ select m.id, m.direction, m.status, m.to_addr, m.from_addr, b.extra
 from privacy_left l join messages m on m.id = l.message_id join bodies b on b.message_id = m.id
 where l.account_id = :account_id and l.mode = :mode and l.class = :class and l.what = :what and m.status >= 30
 order by m.id limit :most
+
+-- Those of some with which nothing is to be done any more: they have ended, nothing that they set in motion is still under
+-- way (what was not touched for long waits for something that is switched off), and what they cost is settled.
+-- name: over_messages
+-- rows: id int, live_since int
+select m.id from {rows} r join messages m on m.id = r.id
+where m.status >= 40
+  and not exists (
+    select 1 from runs u where u.message_id = m.id and u.status in (0, 3)
+      and (u.updated_at >= r.live_since or u.due_at >= r.live_since))
+  and not exists (
+    select 1 from events e join deliveries d on d.event_id = e.id
+    where e.subject = m.id and d.status = 0 and (d.updated_at >= r.live_since or d.due_at >= r.live_since))
+  and not exists (select 1 from debits b where b.message_id = m.id)
+
+-- What was left, from one on: it is looked at in turn.
+-- name: left_after
+select m.id, m.direction, m.status, m.to_addr, m.from_addr, b.extra
+from privacy_left l join messages m on m.id = l.message_id join bodies b on b.message_id = m.id
+where l.account_id = :account_id and l.mode = :mode and l.class = :class and l.what = :what and l.message_id > :after
+order by l.message_id limit :most
+
+-- name: sweep_costs
+-- rows: id int
+delete from costs where message_id in (select id from {rows} r)
+
+-- Left of messages that are gone.
+-- name: forget_left
+-- rows: account_id int, mode int, class int, what text
+delete from privacy_left where (account_id, mode, class, what, message_id) in (
+  select l.account_id, l.mode, l.class, l.what, l.message_id from {rows} r
+  join privacy_left l on l.account_id = r.account_id and l.mode = r.mode and l.class = r.class and l.what = r.what
+  where not exists (select 1 from messages m where m.id = l.message_id) limit 500)
 
 -- name: set_swept
 -- rows: account_id int, mode int, class int, what text, upto int

@@ -59,24 +59,28 @@ class Jobs(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AuditEntry(msgspec.Struct, kw_only=True):
-    """One request that changed something, or was shown what is personal.
+    """One request that changed something, or was shown what is personal; or one change on the command line.
 
     n: its place in the account's chain, over both of its modes
-    key: the key that asked
-    about: the ids that its path named
-    answered: the HTTP status
+    key: the key that asked; null on the command line
+    operator: who ran the command, by the name that the system knows; null over HTTP
+    address: where the request came from; on the command line the name of the machine
+    method: of HTTP, or CLI
+    about: the ids that its path named, or the command
+    answered: the HTTP status; null on the command line, of which only what was done is noted
     hash: of this entry and the one before
     """
 
     n: int
-    at: Timestamp
-    key: str
+    created_at: Timestamp
+    key: str | None
+    operator: str | None
     address: str
     action: str
     method: str
     about: dict[str, str]
-    answered: int
-    request_id: str
+    answered: int | None
+    request_id: str | None
     hash: str
 
 
@@ -86,24 +90,28 @@ class AuditList(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: those of one key
     action: those of one action, such as `erase_person`
     about: those that name this id
-    since: at or after this time
-    until: before this time
+    operator: those of one user of the command line
+    created_after: at or after this time
+    created_before: before this time
     """
 
     key: Annotated[str, Meta(max_length=32, pattern="^key_[0-9a-z]*$")] | None = None
     action: Annotated[str, Meta(max_length=64, pattern="^[a-z_]*$")] | None = None
     about: Annotated[str, Meta(max_length=80, pattern="^[A-Za-z0-9_-]*$")] | None = None
-    since: Moment | None = None
-    until: Moment | None = None
+    operator: Annotated[str, Meta(max_length=64, pattern="^[A-Za-z0-9_. -]*$")] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
 
 
 class Verified(msgspec.Struct):
     """What going through the chain came to.
 
-    entries: how many there are, over both modes
+    entries: how many there are, over both modes, with those that were let go
     head: the hash of the newest, to be noted elsewhere
     intact: whether each is as it was written, and none is missing
     broken_at: the first that is not
+    waiting: changes on the command line that no server has put into the log yet
+    let_go: how many of the entries, the oldest, were too old to be kept
     """
 
     entries: int
@@ -111,12 +119,14 @@ class Verified(msgspec.Struct):
     intact: bool
     broken_at: int | None
     why: str
+    waiting: int
+    let_go: int
 
 
 Days = Annotated[int, Meta(ge=1, le=3_650)] | None
 
 
-class ByClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ByClass(msgspec.Struct, frozen=True):
     """Days by class of message; null keeps for good. What people send in is transactional."""
 
     otp: Days = None
@@ -124,14 +134,16 @@ class ByClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     marketing: Days = None
 
 
-class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Retention(msgspec.Struct, frozen=True):
     """How long what is kept of messages, counted from when they were accepted or came in.
 
     bodies: the text and the metadata
     media: pictures and files that no other message uses
     numbers: the person's number; what is left of it is its country and two digits. With those of codes go verifications
+    messages: the messages themselves, with all that hangs on them: parts, costs, events, deliveries, forwards
     """
 
     bodies: ByClass = ByClass()
     media: ByClass = ByClass()
     numbers: ByClass = ByClass()
+    messages: ByClass = ByClass()

@@ -1,11 +1,11 @@
 """What stands around every endpoint: who saw or changed something is noted, and texts are hidden from whom they are not for.
 
 `watched` wraps the handlers, so that no endpoint has to think of it. A key without the scope `messages:read` (it has
-`messages:metadata`, or `webhooks:read` alone) is shown messages, events and deliveries without texts, media and what was
-posted of them.
+`messages:metadata`, `webhooks:read` or `rules:read` alone) is shown messages, events, deliveries and forwards without texts,
+media and what was posted of them.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +41,8 @@ NO_CHANGES: Final = ("preview_", "check_", "test_", "try_", "start_verification"
 HIDDEN: Final[dict[str, Any]] = {
     "text": None, "media": [], "metadata": {}, "body": None, "answer": None, "raw": None, "words": None, "noticed": None,
 }  # fmt: skip
+# A forward's request is written by templates: the text may be in any part of it.
+HIDDEN_IN: Final[dict[str, dict[str, Any]]] = {"forwards": HIDDEN | {"request": None, "exchanges": [], "values": {}}}
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -58,7 +60,8 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
     room = endpoint.path.split("/")[2]  # of several rooms under one scope
     changes = endpoint.method != "GET" and not endpoint.name.startswith(NO_CHANGES)
     shows = endpoint.method == "GET" and (family in PERSONAL or room in PERSONAL or endpoint.scope == TRACE)
-    reveals = endpoint.scope == READ or family in REVEALING or endpoint.path.startswith("/v1/messages/{id}/")
+    revealing = family in REVEALING or room in REVEALING
+    reveals = endpoint.scope == READ or revealing or endpoint.path.startswith("/v1/messages/{id}/")
     if not (changes or shows or reveals):
         return endpoint
 
@@ -83,7 +86,7 @@ def _watched(endpoint: Endpoint, audit: Audit, clock: Callable[[], int]) -> Endp
         elif shows:
             audit.seen(of(call, endpoint.status))
         if reveals and READ not in call.caller.scopes:
-            return _hidden_in(result)
+            return _hidden_in(result, HIDDEN_IN.get(room, HIDDEN))
         return result
 
     return msgspec.structs.replace(endpoint, handler=handler)
@@ -96,15 +99,15 @@ def _made(result: Any) -> str:
     return made if isinstance(made, str) else ""
 
 
-def _hidden_in(result: Any) -> Any:
+def _hidden_in(result: Any, fields: Mapping[str, Any]) -> Any:
     """An answer without what people wrote."""
     if isinstance(result, Answer):
-        return result._replace(value=_hidden_in(result.value))
+        return result._replace(value=_hidden_in(result.value, fields))
     if isinstance(result, EventStream):
         result.events = _hidden_stream(result.events)
         return result
     if isinstance(result, msgspec.Struct | dict | list | tuple):
-        return hidden(_decode(_encode(result)))
+        return hidden(_decode(_encode(result)), fields)
     if hasattr(result, "body_iterator") or isinstance(getattr(result, "body", None), bytes):
         raise Refusal("forbidden", "The key may not read what messages say: it lacks the scope messages:read.")
     return result
@@ -118,10 +121,10 @@ async def _hidden_stream(events: AsyncGenerator[StreamEvent, None]) -> AsyncGene
         await events.aclose()
 
 
-def hidden(value: Any) -> Any:
-    """JSON without what people wrote."""
+def hidden(value: Any, fields: Mapping[str, Any] = HIDDEN) -> Any:
+    """JSON without what people wrote: the fields that hold it, with what stands in their place."""
     if isinstance(value, dict):
-        return {name: HIDDEN[name] if name in HIDDEN else hidden(each) for name, each in value.items()}
+        return {name: fields[name] if name in fields else hidden(each, fields) for name, each in value.items()}
     if isinstance(value, list):
-        return [hidden(each) for each in value]
+        return [hidden(each, fields) for each in value]
     return value

@@ -1,4 +1,4 @@
-"""`/v1/quiet-hours`: the windows in force, an account's own, and what they mean for a number."""
+"""`/v1/settings/quiet-hours`, `/v1/quiet-hours/check`: windows in force, your own, and what they mean to a number."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, Literal, get_args
@@ -14,6 +14,7 @@ from columba.http.times import Moment, Timestamp, milliseconds
 from columba.keys import Key
 from columba.numbers import COUNTRIES, NumberError, normalise
 from columba.policies import Policies
+from columba.policies.api import endpoints as settings_endpoints
 from columba.quiet import Document, QuietHours, enabled
 from columba.quiet.windows import EVERYWHERE, Window, data, minutes, place_of
 
@@ -74,7 +75,7 @@ class SendingWindow(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class NewQuietHours(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class QuietHoursAsSet(msgspec.Struct, kw_only=True):
     """What is to hold.
 
     enabled: whether windows are kept; null is yes for live messages, no in the sandbox
@@ -130,33 +131,6 @@ def endpoints(
     """`country` gives an account's default country."""
 
     @endpoint(
-        "GET", "/v1/quiet-hours", answer=QuietHoursInForce, scope="consent:read", tag=TAG, summary="Read quiet hours"
-    )
-    async def get_quiet_hours(call: Call[None, None]) -> QuietHoursInForce:
-        who = _caller(call)
-        return _shown(quiet.policy.document(who.account_id, who.mode), who.mode)
-
-    @endpoint(
-        "PUT", "/v1/quiet-hours", body=NewQuietHours, answer=QuietHoursInForce, scope="consent:write", tag=TAG,
-        summary="Set quiet hours",
-        example={"windows": [{"country": "FR", "days": ["mon", "tue", "wed"], "open": "10:00", "close": "20:00"}]},
-    )  # fmt: skip
-    async def set_quiet_hours(call: Call[NewQuietHours, None]) -> QuietHoursInForce:
-        """Replaces what was set. Windows of one country, or of one state, add up; those of a state, of its country, of
-        everywhere and of the program narrow each other. What waits already is looked at again before it goes."""
-        who, asked = _caller(call), call.body
-        document = Document(
-            enabled=asked.enabled, defaults=asked.defaults, windows=[each.window() for each in asked.windows]
-        )
-        await policies.set(quiet.policy, who.account_id, who.mode, document)
-        return _shown(document, who.mode)
-
-    @endpoint("DELETE", "/v1/quiet-hours", scope="consent:write", tag=TAG, summary="Go back to the usual quiet hours")
-    async def reset_quiet_hours(call: Call[None, None]) -> None:
-        who = _caller(call)
-        await policies.set(quiet.policy, who.account_id, who.mode, None)
-
-    @endpoint(
         "GET", "/v1/quiet-hours/check", query=Question, answer=Answer, scope="consent:read", tag=TAG,
         summary="See when a number may be texted", refusals=("invalid_number",),
     )  # fmt: skip
@@ -175,7 +149,14 @@ def endpoints(
             open=opens == at, next_open=None if opens is None else model.rfc3339(opens),
         )  # fmt: skip
 
-    return [get_quiet_hours, set_quiet_hours, reset_quiet_hours, check_quiet_hours]
+    settings = settings_endpoints(
+        policies, quiet.policy, path="quiet-hours", name="quiet_hours", about="quiet hours", tag=TAG,
+        read="consent:read", write="consent:write", answer=QuietHoursInForce, shown=_shown, document=QuietHoursAsSet,
+        example={"windows": [{"country": "FR", "days": ["mon", "tue", "wed"], "open": "10:00", "close": "20:00"}]},
+        write_more="Windows of one country, or of one state, add up; those of a state, of its country, of everywhere and"
+        " of the program narrow each other. What waits already is looked at again before it goes.",
+    )  # fmt: skip
+    return [*settings, check_quiet_hours]
 
 
 def _shown(document: Document, mode: int) -> QuietHoursInForce:

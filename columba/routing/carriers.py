@@ -147,6 +147,11 @@ class Carriers:
         """See what other processes have just changed."""
         await self._snapshots.refresh()
 
+    def problem(self, carrier_id: int) -> str:
+        """Why a carrier can't be used, or ''."""
+        found = self.configured.get(carrier_id)
+        return found.problem if found is not None else ""
+
     def of(self, account_id: int, mode: int) -> list[Carrier]:
         """What an account may see in a mode: its own, the newest first, then those that everybody has."""
         own = (each.carrier for each in reversed(list(self.configured.values())))

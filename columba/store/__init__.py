@@ -57,11 +57,14 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-async def open_store(where: Path | str, observe: Callable[[int, float], None] | None = None) -> Store:
+async def open_store(
+    where: Path | str, observe: Callable[[int, float], None] | None = None, patience: float = 0.0
+) -> Store:
+    """For so many seconds a server that is not there yet is waited for."""
     if isinstance(where, str) and where.startswith(("postgres://", "postgresql://")):
         from .postgres import open_postgres  # asyncpg is not loaded for a laptop's SQLite
 
-        return await open_postgres(where, observe)
+        return await open_postgres(where, observe, patience)
     return await open_sqlite(Path(where), observe)
 
 

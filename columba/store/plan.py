@@ -21,11 +21,15 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from columba.errors import Refusal
 
 from .sql import Row, Statement
 
+CALM_S = 1.0  # without a failure, before the store is said to be well again
+
+log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 Results = list[list[Row]]
@@ -60,20 +64,12 @@ def plan(*steps: Step) -> Plan:
     return Plan(steps, shape, sum(len(step.rows) for step in steps))
 
 
-def rows_for(step: Step, results: Results) -> Sequence[Row]:
-    """The rows that a step runs with, once the steps before it have run."""
-    if step.feed is not None:
-        return results[step.feed]
-    rows = step.rows
-    if step.given is not None and rows:
-        there = {row[0] for row in results[step.given]}
-        rows = [row for row in rows if row[0] in there]
-    if step.missing is not None and rows:
-        those = (step.missing,) if isinstance(step.missing, int) else step.missing
-        there = {row[0] for k in those for row in results[k]}
-        if there:
-            rows = [row for row in rows if row[0] not in there]
-    return rows
+def came_back(step: Step, told: bool | None | list[Row]) -> list[Row]:
+    """What a step returned: nothing, all of its rows, or these."""
+    if told is True:
+        returned = step.statement.returned
+        return [tuple([row[i] for i in returned]) for row in step.rows]
+    return told or []
 
 
 def batch(rows: Sequence[Row]) -> str:
@@ -150,6 +146,8 @@ class Journal:
         self._idle = True
         self._closing = False
         self._empty = asyncio.Event()
+        self._failing_since: float | None = None
+        self._failed_at = 0.0
 
     def commit(self, a_plan: Plan) -> Awaitable[Results]:
         """Durable when it returns. Its place is taken at the call: no plan commits later than one that came after it.
@@ -193,8 +191,11 @@ class Journal:
     def done(self, groups: Sequence[Group], outcomes: Sequence[Sequence[Outcome]], seconds: float) -> None:
         """Tell the callers."""
         size = 0
+        trouble: StoreUnavailable | None = None
         for group, those in zip(groups, outcomes, strict=True):
             size += group.size
+            if isinstance(those[0], StoreUnavailable):
+                trouble = those[0]
             self._open -= len(those)
             for future, outcome in zip(group.futures, those, strict=True):
                 if future.done():  # its caller has gone away
@@ -205,10 +206,25 @@ class Journal:
                 else:
                     future.set_result(outcome)
         self.backlog -= size
+        if groups and (trouble is not None or self._failing_since is not None):
+            self._log(trouble)
         if self._observe is not None:
             self._observe(size, seconds)
         if self._closing and not self._open:
             self._empty.set()
+
+    def _log(self, trouble: StoreUnavailable | None) -> None:
+        """Say why the store can't be written, and when it can again: one line each."""
+        now = self._loop.time()
+        if trouble is not None:
+            self._failed_at = now
+            if self._failing_since is None:
+                self._failing_since = now
+                if not self._closing:
+                    log.error("store.unavailable", why=trouble.why)
+        elif self._failing_since is not None and now - self._failed_at >= CALM_S:
+            log.warning("store.available", after_s=round(now - self._failing_since, 1))
+            self._failing_since = None
 
     async def close(self) -> None:
         """No more plans; returns when those that were handed over are committed."""

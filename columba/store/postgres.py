@@ -8,11 +8,15 @@ and is opened anew with growing pauses; nothing is retried here that might have 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import asyncpg
+import msgspec
+import structlog
 
 from . import migrate
-from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, batch, rows_for
+from .plan import Attempts, Journal, Outcome, Plan, Results, StoreUnavailable, attempts, batch, came_back
+from .routine import routine
 from .sql import Row, Statement, Value
 from .sqlite import StoreRefused
 
@@ -30,6 +34,9 @@ _LOST = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 OLDEST = 140_000
+_told = msgspec.json.Decoder(list[bool | None | list[tuple[Any, ...]]]).decode
+log = structlog.get_logger()
+RING_S = 0.02
 _LOCK = 0x436F6C75  # advisory lock for migrations: "Colu"
 # Batches join a few hundred rows to tables of any size by their keys: the planner, which can't know how long a JSON
 # array is, must not be tempted into reading a whole table.
@@ -44,6 +51,7 @@ PLANNER = {
 WRITER = {
     "plan_cache_mode": "force_generic_plan",
     "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
     # A process that is held up in the middle of a transaction has locks on its lanes: they must not keep others from
     # taking the lanes over.
     "idle_in_transaction_session_timeout": "2000",
@@ -56,6 +64,7 @@ class _Writer:
     def __init__(self, url: str, observe: Callable[[int, float], None] | None) -> None:
         self._url = url
         self._connection: asyncpg.Connection | None = None
+        self._routines: dict[tuple[Any, ...], str] = {}  # that the connection has, by shape
         self._pause = 0.0
         self._bell = asyncio.Event()
         self.journal = Journal(self._bell.set, observe=observe)
@@ -106,13 +115,16 @@ class _Writer:
                 self._pause = min(1.0, self._pause * 2 or 0.05)
                 raise StoreUnavailable(f"PostgreSQL can't be reached: {error or type(error).__name__}") from error
             self._pause = 0.0
+            self._routines = {}
         return self._connection
 
     async def _execute(self, plans: Sequence[Plan]) -> list[Results]:
+        """All in one journey: a statement that calls a function for each plan."""
         try:
             connection = await self._connected()
-            async with connection.transaction():
-                return [await self._run(connection, plan) for plan in plans]
+            calls = [f"{await self._routine(connection, plan)}(${n})" for n, plan in enumerate(plans, 1)]
+            given = [[batch(step.rows) if step.rows else None for step in plan.steps] for plan in plans]
+            told = await connection.fetchrow(f"select {', '.join(calls)}", *given)
         except _LOST as error:
             if self._connection is not None:
                 self._connection.terminate()
@@ -122,20 +134,17 @@ class _Writer:
             if len(plans) > 1:
                 raise  # each is tried alone
             raise StoreUnavailable(str(error)) from error
+        return [list(map(came_back, plan.steps, _told(text))) for plan, text in zip(plans, told, strict=True)]
 
-    @staticmethod
-    async def _run(connection: asyncpg.Connection, plan: Plan) -> Results:
-        results: Results = []
-        for step in plan.steps:
-            rows = rows_for(step, results) if step.statement.postgres else ()
-            if not rows:
-                results.append([])
-                continue
-            if step.feed is not None:
-                rows = [tuple(row) for row in rows]
-            found = await connection.fetch(step.statement.postgres, batch(rows))
-            results.append(found)
-        return results
+    async def _routine(self, connection: asyncpg.Connection, plan: Plan) -> str:
+        """The function that runs plans of this shape, made when the connection needs it first."""
+        shape = tuple((step.statement.postgres, step.given, step.missing, step.feed) for step in plan.steps)
+        name = self._routines.get(shape)
+        if name is None:
+            name = f"pg_temp.plan_{len(self._routines)}"
+            await connection.execute(routine(name, plan.steps))
+            self._routines[shape] = name
+        return name
 
     async def close(self) -> None:
         await self.journal.close()
@@ -212,6 +221,7 @@ class PostgresStore:
             topics, self._to_ring = self._to_ring, set()
             with contextlib.suppress(Exception):  # the ear may be cut off meanwhile: that ring is lost
                 await self._ear.execute("select pg_notify('columba', t) from unnest($1::text[]) t", sorted(topics))
+            await asyncio.sleep(RING_S)  # under load one ring is for many
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         for listener in self._listeners:
@@ -221,7 +231,9 @@ class PostgresStore:
         while True:
             ear: asyncpg.Connection | None = None
             try:
-                ear = await asyncpg.connect(self.url, timeout=5, command_timeout=10)
+                ear = await asyncpg.connect(
+                    self.url, timeout=5, command_timeout=10, server_settings={"synchronous_commit": "off"}
+                )
                 lost = asyncio.Event()
                 ear.add_termination_listener(lambda _connection, lost=lost: lost.set())
                 await ear.add_listener("columba", self._heard)
@@ -247,28 +259,62 @@ class PostgresStore:
             await self._pool.close()
 
 
-async def open_postgres(url: str, observe: Callable[[int, float], None] | None = None) -> PostgresStore:
+async def open_postgres(
+    url: str, observe: Callable[[int, float], None] | None = None, patience: float = 0.0
+) -> PostgresStore:
     """The store at a URL: checked, migrated, ready."""
-    await migrate_postgres(url)
+    await migrate_postgres(url, patience=patience)
     store = PostgresStore(url, observe)
     await store.open()
     return store
 
 
-async def migrate_postgres(url: str, upto: int | None = None) -> list[int]:
+async def _reached(url: str, patience: float) -> asyncpg.Connection:
+    """A connection. A server that is not there (yet), or full, is waited for; what is wrong with the URL is not."""
+    loop = asyncio.get_running_loop()
+    end, said = loop.time() + patience, False
+    while True:
+        try:
+            return await asyncpg.connect(url, timeout=10)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            passing = isinstance(error, (*_LOST, TimeoutError)) and not isinstance(error, asyncpg.InterfaceError)
+            if not passing or loop.time() >= end:
+                raise StoreRefused(_why(error)) from error
+            if not said:
+                log.warning("store.waiting", seconds=round(patience), why=f"{type(error).__name__}: {error}")
+                said = True
+            await asyncio.sleep(0.5)
+
+
+def _why(error: Exception) -> str:
+    """Why there is no connection, and what to do about it."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"PostgreSQL has no such database ({error}). Make it (`createdb`), or correct the name in --database."
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return (
+            f"PostgreSQL lets nobody in as that ({error}). Check the user and the password in --database, and that"
+            " pg_hba.conf lets this machine in."
+        )
+    if isinstance(error, ValueError | asyncpg.InterfaceError):
+        return f"--database is no URL of PostgreSQL ({error}). It looks like postgresql://USER:PASSWORD@HOST:5432/NAME."
+    return f"PostgreSQL can't be reached ({said}). Check --database and that it runs."
+
+
+async def migrate_postgres(url: str, upto: int | None = None, patience: float = 0.0) -> list[int]:
     """Run the migrations that are missing; processes that start together run them once."""
-    try:
-        connection = await asyncpg.connect(url, timeout=10)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise StoreRefused(
-            f"PostgreSQL can't be reached ({type(error).__name__}: {error}). Check --database and that it runs."
-        ) from error
+    connection = await _reached(url, patience)
     try:
         version = connection.get_server_version()
         if version.major * 10_000 < OLDEST:
             raise StoreRefused(f"PostgreSQL {version.major} is too old: Columba needs {OLDEST // 10_000} or later.")
         if await connection.fetchval("show fsync") == "off":
             raise StoreRefused("This PostgreSQL runs with fsync=off: nothing accepted would survive a power cut.")
+        if not await connection.fetchval("select has_database_privilege(current_database(), 'TEMP')"):
+            who, where = await connection.fetchrow("select current_user, current_database()")
+            raise StoreRefused(
+                f"{who} may not make temporary functions in {where}: grant temporary on database {where} to {who};"
+            )
         done = []
         async with connection.transaction():
             await connection.execute(f"select pg_advisory_xact_lock({_LOCK})")
@@ -283,5 +329,14 @@ async def migrate_postgres(url: str, upto: int | None = None) -> list[int]:
         return done
     except migrate.NewerDatabase as error:
         raise StoreRefused(str(error)) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreRefused(
+            f"The user of --database may not make tables there ({error}). Make it the owner: ALTER DATABASE ... OWNER TO"
+            " ..., or GRANT CREATE ON SCHEMA public TO ..."
+        ) from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise StoreRefused(f"This PostgreSQL takes no writes ({error}). Name the primary in --database.") from error
+    except _LOST as error:
+        raise StoreUnavailable(str(error) or type(error).__name__) from error
     finally:
         await connection.close()

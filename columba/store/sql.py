@@ -38,7 +38,7 @@ _MACROS = {
 _COMMENT = re.compile(r"^--.*\n?", re.M)
 _ONLY = re.compile(r"^-- only (sqlite|postgres)\n(.*?)^-- end\n", re.M | re.S)
 _LOCK = re.compile(r"\{lock (\w+)\}")
-_RETURNING = re.compile(r"\breturning ([\w., ]+)\s*$")
+RETURNING = re.compile(r"\breturning ([\w., ]+)\s*$")
 _PARAM = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -53,11 +53,12 @@ class Statement:
     the places of what it would return in a row that it was given. Both are for SQLite.
     """
 
-    __slots__ = ("blind", "columns", "name", "params", "postgres", "returned", "sqlite", "whole")
+    __slots__ = ("blind", "columns", "gives", "name", "params", "postgres", "returned", "sqlite", "whole")
 
     def __init__(self, name: str, columns: tuple[tuple[str, str], ...], gives: Sequence[str], text: str) -> None:
         self.name = name
         self.columns = columns
+        self.gives = tuple(gives)
         self.params = tuple(dict.fromkeys(_PARAM.findall(text)))
         self.sqlite = self._render("sqlite", text)
         self.postgres = self._render("postgres", text)
@@ -66,7 +67,7 @@ class Statement:
         self.blind, self.returned = self._without_returning()
 
     def _without_returning(self) -> tuple[str, tuple[int, ...]]:
-        found = _RETURNING.search(self.sqlite)
+        found = RETURNING.search(self.sqlite)
         places = {name: place for place, (name, _) in enumerate(self.columns)}
         returned = [name.strip().rpartition(".")[2] for name in found[1].split(",")] if found else []
         if found is None or not all(name in places for name in returned):

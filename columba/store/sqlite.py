@@ -2,10 +2,12 @@
 
 Owns DIR/columba.db. WAL and synchronous=FULL: a commit is on the disk before its future resolves. Fails to open with
 StoreRefused (says what to do) on a SQLite with the WAL defect, a disk that can't be fsynced, a newer database; fails a
-commit with StoreUnavailable when the disk is full or failing, and works again by itself once there is room.
+commit with StoreUnavailable when the disk is full or failing, and works again by itself once there is room; and while the
+file is not the one that was opened: what is written then would be gone with the last process that has it open.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -22,7 +24,7 @@ import apsw
 import msgspec
 
 from . import migrate
-from .plan import Attempts, Group, Journal, Plan, Results, Step, StoreUnavailable, attempts, batch
+from .plan import Attempts, Group, Journal, Plan, Results, Step, StoreUnavailable, attempts, batch, came_back
 from .sql import Row, Statement, Value
 from .writer import UNAVAILABLE, write_ahead
 
@@ -34,6 +36,12 @@ IN_FLIGHT = 4  # batches at the writer: one that it works on, others that wait s
 
 
 WRITER = Path(__file__).with_name("writer.py")
+
+
+REPLACED = (
+    "{0} or its log was removed or replaced while the server runs: put it back, or stop the server, see to its files"
+    " (columba.db and columba.db-wal belong together), and start it"
+)
 
 
 class WriteFailed(Exception):
@@ -92,6 +100,7 @@ class SqliteStore:
         self._line: _Line | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: asyncio.Future[str] = self._loop.create_future()
+        self._files: tuple[tuple[int, int], ...] = ()  # those that were opened
         self._numbers: dict[int, int] = {}  # statements that the writer knows, by their identity
         self._there: deque[_Batch] = deque()  # at the writer, in order
         self._sending = False
@@ -101,6 +110,7 @@ class SqliteStore:
         self._closed = False
         self._ended = asyncio.Event()
         self._restarts = 0
+        self._why = ""  # it could not be started, the last time
         self._starting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -180,11 +190,16 @@ class SqliteStore:
 
     def _answered(self, answer: list[Any]) -> None:
         if not self._ready.done():
+            files = _files(self.path)
+            if answer[0] and (not self._files or files[:1] == self._files[:1]):
+                self._files = files
             self._ready.set_result("" if answer[0] else answer[3])
             return
         there = self._there.popleft()
         came: list[Results] | Exception
-        if answer[0]:
+        if _files(self.path) != self._files:  # what is written now nobody finds again
+            came = StoreUnavailable(REPLACED.format(self.path))
+        elif answer[0]:
             came = [
                 [_result(step, told) for step, told in zip(plan.steps, result, strict=True)]
                 for plan, result in zip(there.plans, answer[2], strict=True)
@@ -225,7 +240,9 @@ class SqliteStore:
     def _refuse(self) -> None:
         while groups := self.journal.take():
             self.journal.done(
-                groups, [[StoreUnavailable("the writer is being started")] * len(g.plans) for g in groups], 0
+                groups,
+                [[StoreUnavailable(f"the writer is being started{self._why}")] * len(g.plans) for g in groups],
+                0,
             )
 
     def _restart(self) -> None:
@@ -238,7 +255,9 @@ class SqliteStore:
         if self._closed:
             return
         try:
-            if await self._start():
+            why = await self._start()
+            self._why = f": {why}" if why else ""
+            if why:
                 return  # it has ended again: _lost sees to the next one
         except OSError:  # no process, no socket: not now
             self._lost()
@@ -309,13 +328,18 @@ class SqliteStore:
             await self._loop.run_in_executor(None, self._process.wait)
 
 
+def _files(path: Path) -> tuple[tuple[int, int], ...]:
+    """Which files the database and its log are, under whatever name; nothing for one that is gone."""
+    found = []
+    for each in (path, f"{path}-wal"):
+        with contextlib.suppress(OSError):
+            status = os.stat(each)
+            found.append((status.st_dev, status.st_ino))
+    return tuple(found)
+
+
 def _result(step: Step, told: str | bool | None) -> list[Row]:
-    if told is None:
-        return []
-    if told is True:
-        returned = step.statement.returned
-        return [tuple([row[i] for i in returned]) for row in step.rows]
-    return _rows_of(str(told))
+    return came_back(step, _rows_of(told) if isinstance(told, str) else told)
 
 
 def _reader(path: Path) -> apsw.Connection:

@@ -150,7 +150,7 @@ def input_of(step: Step, results: Sequence[Done]) -> tuple[int, str]:
 
 
 def connect(path: str) -> apsw.Connection:
-    connection = apsw.Connection(path)
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)  # a file that is gone is not made anew
     connection.set_busy_timeout(5_000)
     write_ahead(connection)
     connection.pragma("wal_autocheckpoint", 4_000)

@@ -16,6 +16,7 @@ from columba.http.paging import Page, Paging, decode_cursor, page
 from columba.http.times import milliseconds, rfc3339
 from columba.keys import Key
 from columba.policies import Policies
+from columba.policies.api import endpoints as settings_endpoints
 from columba.store import Store
 from columba.verify import guard, shapes
 from columba.verify.found import APPROVED, SQL, STATUSES, Found, found_of, state, view
@@ -130,23 +131,6 @@ def endpoints(verifying: Verifying, policies: Policies, store: Store, clock: Cal
         return view(await verifying.cancel(await load(call)), clock())
 
     @endpoint(
-        "GET", "/v1/verifications/settings", answer=shapes.Settings, scope="verifications:read", tag=TAG,
-        summary="Read the settings of verifications",
-    )  # fmt: skip
-    async def get_verification_settings(call: Call[None, None]) -> shapes.Settings:
-        return verifying.rules.document(*_who(call))
-
-    @endpoint(
-        "PUT", "/v1/verifications/settings", body=shapes.Settings, answer=shapes.Settings, scope="verifications:manage",
-        tag=TAG, summary="Replace the settings of verifications", refusals=("invalid_sender",),
-        example={"brand": "Acme", "countries": ["GB", "IE"], "deny": [{"kind": "prefix", "value": "+447700999"}]},
-    )  # fmt: skip
-    async def set_verification_settings(call: Call[shapes.Settings, None]) -> shapes.Settings:
-        """All of them: what is left out is as it is at first. In force within a second everywhere."""
-        await policies.set(verifying.rules, *_who(call), call.body)
-        return call.body
-
-    @endpoint(
         "GET", "/v1/verifications/blocks", query=Paging, answer=Page[shapes.Block], scope="verifications:read", tag=TAG,
         summary="List what the guard blocks",
     )  # fmt: skip
@@ -170,9 +154,15 @@ def endpoints(verifying: Verifying, policies: Policies, store: Store, clock: Cal
     async def delete_verification_block(call: Call[None, None]) -> None:
         """Codes are sent to these numbers again. Put them on the list `allow` to keep them from being blocked."""
         key = read_block_id(call.path["id"])
-        if key is None or not await verifying.unblock(_who(call), key):
+        if key is None or not await verifying.counting.unblock(_who(call), key):
             raise Refusal("not_found", "There is no such block.")
 
+    settings = settings_endpoints(
+        policies, verifying.rules, path="verifications", name="verification", about="the settings of verifications",
+        tag=TAG, read="verifications:read", write="verifications:manage", answer=shapes.Settings,
+        shown=lambda document, _mode: document, document=shapes.Settings,
+        example={"brand": "Acme", "countries": ["GB", "IE"], "deny": [{"kind": "prefix", "value": "+447700999"}]},
+    )  # fmt: skip
     return [
         start_verification,
         list_verifications,
@@ -181,8 +171,7 @@ def endpoints(verifying: Verifying, policies: Policies, store: Store, clock: Cal
         check_verification_by_number,
         resend_verification,
         cancel_verification,
-        get_verification_settings,
-        set_verification_settings,
+        *settings,
         list_verification_blocks,
         delete_verification_block,
     ]

@@ -36,7 +36,7 @@ _DOMAIN: Final = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2
 
 
 def sender_problems(name: str | None) -> Iterable[FieldError]:
-    if name is not None:
+    if name:
         try:
             sender(name)
         except NumberError as error:
@@ -44,7 +44,7 @@ def sender_problems(name: str | None) -> Iterable[FieldError]:
 
 
 def domain_problems(name: str | None) -> Iterable[FieldError]:
-    if name is not None and not _DOMAIN.fullmatch(name):
+    if name and not _DOMAIN.fullmatch(name):
         yield FieldError("domain", "invalid_value", "Expected a domain such as example.com.")
 
 
@@ -189,7 +189,7 @@ class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield FieldError("value", "invalid_value", wrong)
 
 
-class Guard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Guard(msgspec.Struct, frozen=True):
     """How the sending of codes is kept from those who profit by it.
 
     number_sends: sends to one number in 10 minutes
@@ -215,7 +215,7 @@ class Guard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country_spare: Spare = 1_000
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for verifications that don't say otherwise, and the guard.
 
     checks: how often something may be entered for one code

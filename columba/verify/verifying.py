@@ -10,29 +10,27 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-import structlog
 
 from columba.core import events, status
 from columba.core.accept import Accept, Caller, Submission
 from columba.core.ids import Ids
 from columba.core.model import (
     VERIFICATION_APPROVED,
-    VERIFICATION_BLOCKED,
     VERIFICATION_CANCELED,
     VERIFICATION_EXPIRED,
     Event,
     Message,
-    rfc3339,
 )
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.numbers import NumberError, normalise
 from columba.policies import Policy
 from columba.spend import money
-from columba.store import Row, Step, Store, plan
+from columba.store import Step, Store, plan
 from columba.templates.room import Templates
 from columba.verify import guard
 from columba.verify.codes import Codes
+from columba.verify.counting import Counting, Who, uncounted
 from columba.verify.found import (
     APPROVED,
     CANCELED,
@@ -50,23 +48,14 @@ from columba.verify.guard import InForce, Limit
 from columba.verify.shapes import NewVerification, Settings
 from columba.verify.words import bound, sentence
 
-# The places of the guard's steps in a plan: a level each, then what they block, then what is done if they let it.
-JUDGE: Final = SQL["judge_counts"]
-JUDGES: Final = tuple(range(1, guard.LEVELS + 1))
-BLOCKS: Final = tuple(Step(SQL["block_counts"], feed=place) for place in JUDGES)
-KEPT: Final = 2 * guard.LEVELS + 1
 STALE_MS: Final = 10_000  # a verification that was begun and whose message was not accepted
 TRIES, PAUSE_S = 100, 0.02  # for one that another request is beginning at this moment
-KNOWN_BLOCKS: Final = 10_000
 KNOWN_BEGUN: Final = 20_000
 BEGUN_KEPT_MS: Final = 60_000
-SWEPT_AT_ONCE, MOST_SWEEPS = 500, 200
-TRUSTED_MS: Final = 2_000  # how long a block is believed without asking the store again
 AT_ONCE: Final = 500
+CHECKS_BY_NUMBER: Final = 5  # in 10 minutes
 NOBODY: Final = 0
 
-log = structlog.get_logger()
-Who = tuple[int, int]
 Cost = Callable[[int, int, str, str, str | None, int], int | None]
 """What a text costs an account in a mode (to, text, sender, class), in millionths; None where nobody knows."""
 _encode = msgspec.json.Encoder().encode
@@ -93,8 +82,9 @@ class Verifying:
         cost: Cost,
     ) -> None:
         """`tried` is shared with the route: carriers that are not to get a message that is being accepted."""
-        self._cost = cost
+        self.counting = Counting(store, new_id, clock, publisher)
         self.rules = rules
+        self._cost = cost
         self._store = store
         self._ids = new_id
         self._clock = clock
@@ -106,7 +96,6 @@ class Verifying:
         self._tried = tried
         self._sending: set[int] = set()
         self._begun: dict[int, Found] = {}  # those of a moment ago that nobody has checked yet
-        self._blocked: dict[tuple[int, int, str], tuple[int, int, str]] = {}
 
     # Reading
 
@@ -171,7 +160,7 @@ class Verifying:
         """A new one; None where the number has one already."""
         who = (caller.account_id, caller.mode)
         now = self._clock()
-        self._known_blocks(who, limits, now)
+        self.counting.check_known(who, limits, now)
         an_id, message_id = self._ids(), self._ids()
         code, hashed = self._codes.new(an_id, asked.length, asked.alphabet)
         text = self._text(who, asked, code)
@@ -186,14 +175,14 @@ class Verifying:
             made.max_sends, message_id, now, self._second_at(settings, now), made.expires_at,
         )  # fmt: skip
         keep = Step(SQL["insert_verification"], [row])
-        if not await self._counted(who, an_id, limits, keep, now):
+        if not await self.counting.admit(who, an_id, limits, keep, now):
             return None
         begun = Step(SQL["begin_verification"], [(message_id, an_id)])
         outcome = await self._send(caller, made, text, begun)
         if isinstance(outcome, Refusal):
             await self._store.commit(
                 plan(
-                    *_uncounted(an_id, who, limits),
+                    *uncounted(an_id, who, limits),
                     Step(SQL["drop_verification"], [(an_id,)]),
                 )
             )
@@ -219,7 +208,7 @@ class Verifying:
             raise Refusal("too_many_attempts", f"The code was sent {found.sends} times.", retry_after=_wait(found, now))
         if limits is None:
             limits = self._screen(who, found.to, found.asked, self.rules.of(*who))
-        self._known_blocks(who, limits, now)
+        self.counting.check_known(who, limits, now)
         if found.id in self._sending:
             raise Refusal("conflict", "It is being sent at this moment.")
         code = self._codes.again(found.id, found.asked.length, found.asked.alphabet, found.hash)
@@ -234,7 +223,7 @@ class Verifying:
                 self._tried[message_id] = tried
             second_at = 0 if tried is not None else self._second_at(self.rules.of(*who).settings, now)
             keep = Step(SQL["claim_send"], [(found.id, message_id, now, second_at)])
-            if not await self._counted(who, found.id, limits, keep, now):
+            if not await self.counting.admit(who, found.id, limits, keep, now):
                 raise Refusal("conflict", "It was ended, or sent as often as it may be, at this moment.")
             again = found._replace(sends=found.sends + 1, message_id=message_id, sent_at=now, updated_at=now)
             outcome = await self._send(caller, again, text)
@@ -244,7 +233,7 @@ class Verifying:
         if isinstance(outcome, Refusal):
             await self._store.commit(
                 plan(
-                    *_uncounted(found.id, who, limits),
+                    *uncounted(found.id, who, limits),
                     Step(SQL["unclaim_send"], [(found.id, message_id, found.message_id)]),
                 )
             )
@@ -290,45 +279,6 @@ class Verifying:
         cost = self._cost(*who, to, text, asked.sender, status.OTP)
         return [*limits, Limit(guard.LEVELS - 1, "spd:", guard.DAY, money.read(cap), 0, cost)] if cost else limits
 
-    # The guard's word
-
-    def _known_blocks(self, who: Who, limits: Sequence[Limit], now: int) -> None:
-        """Refuse from memory what the store refused a moment ago: an attack is not to reach it."""
-        if self._blocked:
-            for each in limits:
-                known = self._blocked.get((*who, each.key))
-                if known is not None:
-                    if now < known[0]:
-                        raise _over(each.key, known[2], known[1], now)
-                    del self._blocked[(*who, each.key)]
-
-    async def _counted(self, who: Who, ref: int, limits: Sequence[Limit], keep: Step, now: int) -> bool:
-        """Do what `keep` does, and count a send, if the guard lets it; whether it was done. Refusal by the guard."""
-        judged = [(ref, *who, each.key, now, each.window_ms, each.pace, each.spare, each.weight) for each in limits]
-        by_level: list[list[Row]] = [[] for _ in JUDGES]
-        for each, judging in zip(limits, judged, strict=True):
-            by_level[each.level].append(judging)
-        levels = [Step(JUDGE, rows, missing=JUDGES[:level] or None) for level, rows in enumerate(by_level)]
-        results = await self._store.commit(
-            plan(
-                Step(SQL["touch_counts"], judged),
-                *levels,
-                *BLOCKS,
-                keep._replace(missing=JUDGES),
-                Step(SQL["count_sends"], [(ref, *who, each.key, each.weight) for each in limits], given=KEPT),
-            ),
-            apart=True,
-        )
-        for place in JUDGES:
-            for found in results[place]:
-                if found[0] == ref:
-                    _, key, why, until, *_ = found
-                    if len(self._blocked) >= KNOWN_BLOCKS:
-                        self._blocked.clear()
-                    self._blocked[(*who, key)] = (min(until, now + TRUSTED_MS), until, why)
-                    raise _over(key, why, until, now)
-        return any(row[0] == ref for row in results[KEPT])
-
     # Checking
 
     def nobody(self, who: Who, to: str) -> Found:
@@ -344,7 +294,8 @@ class Verifying:
         an_id = found.id
         hashed = self._codes.entered(an_id, code, found.hash)
         event_id = self._ids()
-        data = _encode(view(found._replace(status=APPROVED, updated_at=now), now)).decode()
+        right = found._replace(status=APPROVED, checks=found.checks + 1, updated_at=now)
+        data = _encode(view(right, now)).decode()
         counted = [(ref, *who, key, found.sends) for key in found.counted]
         judged = [] if to is None else [(ref, *who, f"chk:{to}", now, guard.TEN_MINUTES, CHECKS_BY_NUMBER, 0, 1)]
         attempt = [(ref, an_id, hashed, now)]
@@ -433,60 +384,7 @@ class Verifying:
         """Memory keeps nobody for long: who is erased is to be erased here too."""
         while self._begun and next(iter(self._begun.values())).created_at < now - BEGUN_KEPT_MS:
             del self._begun[next(iter(self._begun))]
-        for key in [key for key, known in self._blocked.items() if known[0] <= now]:
-            del self._blocked[key]
-
-    async def report(self) -> int:
-        """Tell accounts of what was blocked: a chore. How many blocks that were."""
-        rows = await self._store.read(SQL["unreported_blocks"], most=AT_ONCE)
-        if not rows:
-            return 0
-        now = self._clock()
-        held: list[Row] = []
-        made: list[Row] = []
-        happened: dict[int, Event] = {}
-        for account_id, mode, key, until, sent, entered in rows:
-            ref = self._ids()
-            data = {**guard.what(key), "sent": sent, "unentered": sent - entered, "until": rfc3339(until)}
-            event = Event(self._ids(), account_id, mode, VERIFICATION_BLOCKED, ref, now, data)
-            held.append((ref, account_id, mode, key))
-            made.append(events.row(event))
-            happened[event.id] = event
-            log.warning("verify.blocked", account=account_id, kind=data["kind"], sent=sent, entered=entered)
-        results = await self._store.commit(
-            plan(
-                Step(SQL["hold_blocks"], held),
-                Step(SQL["report_blocks"], held, given=0),
-                *events.steps(made, 2, given=0),
-            )
-        )
-        self._publisher.published(results[3], happened)
-        return len(rows)
-
-    async def sweep(self) -> None:
-        """Forget counts that have not been touched for days: a chore."""
-        now = self._clock()
-        for _ in range(MOST_SWEEPS):
-            results = await self._store.commit(plan(Step(SQL["sweep_counts"], [(now - 3 * guard.DAY, now)])))
-            if len(results[0]) < SWEPT_AT_ONCE:
-                return
-
-    # Blocks
-
-    async def unblock(self, who: Who, key: str) -> bool:
-        """Let those be sent codes again; False where they were not blocked."""
-        self._blocked.pop((*who, key), None)
-        results = await self._store.commit(plan(Step(SQL["unblock"], [(*who, key)])))
-        return any(row[0] == key for row in results[0])
-
-
-def _uncounted(ref: int, who: Who, limits: Sequence[Limit]) -> tuple[Step, Step]:
-    """A send was counted that was not made."""
-    rows = [(ref, *who, each.key, -each.weight) for each in limits]
-    return Step(SQL["hold_counts"], rows), Step(SQL["count_sends"], rows)
-
-
-CHECKS_BY_NUMBER: Final = 5  # in 10 minutes
+        self.counting.forget(now)
 
 
 def _complete(new: NewVerification, settings: Settings) -> Asked:
@@ -509,13 +407,6 @@ def _complete(new: NewVerification, settings: Settings) -> Asked:
 def _same(one: Asked, other: Asked) -> bool:
     """Whether a code that was asked for in one way will do for the other."""
     return (one.length, one.alphabet, one.domain) == (other.length, other.alphabet, other.domain)
-
-
-def _over(key: str, why: str, until: int, now: int) -> Refusal:
-    wait = max(1, (until - now) // 1000)
-    if why == "pace":
-        return Refusal("too_many_attempts", f"Too many codes for this {guard.what(key)['kind']}.", retry_after=wait)
-    return Refusal("blocked", "Too many codes sent to such numbers were never entered.", retry_after=min(wait, 3600))
 
 
 def _wait(found: Found, now: int) -> int:

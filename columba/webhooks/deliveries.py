@@ -12,6 +12,7 @@ from columba.core.ids import Ids
 from columba.core.model import TYPES, WEBHOOK_TEST, Event, event_view, rfc3339
 from columba.store import Row, Step, Store, plan
 from columba.webhooks.delivering import DELIVERED, FAILED, PENDING, STATUSES, Delivering, Letter, event_of, url_for
+from columba.webhooks.delivering import Delivery as Job
 from columba.webhooks.endpoints import SQL, Endpoint, Endpoints, delivery_id, types_of
 from columba.webhooks.outcomes import Attempt, explain
 from columba.webhooks.shapes import (
@@ -143,7 +144,8 @@ class Deliveries:
         )  # fmt: skip
         await self._store.commit(plan(Step(events.SQL["insert_events"], [events.row(event)])))
         self._delivering.publisher.published((), {})
-        attempt = await self._delivering.attempt(endpoint, Letter(event, ids.show("evt", event.id)))
+        job = Job(event.id, event.account_id, Letter(event, ids.show("evt", event.id)), 0.0)
+        attempt = await self._delivering.post(endpoint, job)
         at, url, code, latency, error, answer, *_ = attempt
         state = DELIVERED if error is None else FAILED
         failed = [] if error is None else [(endpoint.id, event.id, 1, at, code, latency, error, answer, url)]

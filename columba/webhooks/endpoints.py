@@ -8,7 +8,7 @@ account (in each of its modes) takes all origins and holds the secret that signs
 has one of its own, so that a dead one slows no other, up to MOST_CALLBACKS.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -138,7 +138,6 @@ class Endpoints:
     def __init__(self, store: Store, snapshots: Snapshots, vault: Vault) -> None:
         self.all: Mapping[int, Endpoint] = {}
         self.failing: frozenset[int] = frozenset()  # those that were reported, as of the last loading
-        self.on_change: list[Callable[[Sequence[int]], None]] = []
         self._rows: dict[int, Row] = {}
         self._callbacks: dict[tuple[int, int, str], int] = {}
         self._count: dict[tuple[int, int], int] = {}  # of callbacks
@@ -153,7 +152,6 @@ class Endpoints:
         found = {}
         for an_id, row in rows.items():
             found[an_id] = self.all[an_id] if self._rows.get(an_id) == row else self._endpoint(row)
-        changed = [an_id for an_id in found.keys() | self.all.keys() if self.all.get(an_id) is not found.get(an_id)]
         self.all, self._rows = found, rows
         self.failing = frozenset(row[0] for row in read if row[-1])
         callbacks = [each for each in found.values() if each.kind == "callback"]
@@ -161,8 +159,6 @@ class Endpoints:
         self._count = {}
         for each in callbacks:
             self._count[each.account_id, each.mode] = self._count.get((each.account_id, each.mode), 0) + 1
-        for tell in self.on_change:
-            tell(changed)
 
     def _endpoint(self, row: Row) -> Endpoint:
         return Endpoint(

@@ -63,6 +63,11 @@ class Attempt(NamedTuple):
     def gone(self) -> bool:
         return self.status == GONE
 
+    @property
+    def well(self) -> bool | None:
+        """What it says of the endpoint; None when nothing."""
+        return self.error is None if self.counts else None
+
 
 def answered(at: int, url: str, answer: Answer) -> Attempt:
     """An attempt that got an answer."""

@@ -84,12 +84,14 @@ select lane, 1, account_id, due_at from (
 where due_at is not null
 
 -- name: due_deliveries
+-- rows: held int
 select d.event_id, e.type, e.at, e.data, e.account_id, e.mode, e.subject, d.attempts, d.base,
   m.id, m.account_id, m.mode, m.direction, m.class, m.lane, m.to_addr, m.from_addr, b.text, m.encoding, m.segments,
   m.status, m.due_at, m.expires_at, m.updated_at, m.attempts, m.batch_id, m.error, m.carrier_code, b.extra
 from deliveries d join events e on e.id = d.event_id
 left join messages m on m.id = e.subject left join bodies b on b.message_id = m.id
-where d.endpoint_id = :endpoint_id and d.status = 0 and d.due_at <= :now
+where d.endpoint_id = :lane and d.status = 0 and d.due_at <= :now
+  and d.event_id not in (select r.held from {rows} r)
 order by d.due_at, d.event_id limit :most
 
 -- The same for some that are in memory.

@@ -439,12 +439,12 @@ async def test_one_that_is_turned_off_hears_nothing_and_starts_anew(house: House
     await house.silent()
 
 
-async def test_two_processes_tell_it_once(tmp_path: Path, postgres_url: str, clock: Clock, box: Postbox) -> None:
+async def test_two_processes_tell_it_once(tmp_path: Path, tables_url: str, clock: Clock, box: Postbox) -> None:
     smtp = f"smtp://127.0.0.1:{box.port}?tls=off"
     settings = {"allow_network": LOOPBACK, "smtp_url": smtp, "secret_key": "ab" * 32}
     async with (
-        running(tmp_path / "a", postgres_url, **settings) as one,
-        running(tmp_path / "b", postgres_url, **settings) as two,
+        running(tmp_path / "a", tables_url, **settings) as one,
+        running(tmp_path / "b", tables_url, **settings) as two,
     ):
         house, other = House(one, clock, box), House(two, clock, box)
         await house.alert(on=["message.undelivered"], wait=3)

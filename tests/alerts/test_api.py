@@ -131,6 +131,19 @@ async def test_a_test_is_sent_to_everybody_at_once(house: House, sink: Sink) -> 
 async def test_without_a_mail_server_it_is_said(tmp_path: Any, clock: Any) -> None:
     async with running(tmp_path) as columba:
         house = House(columba, clock, None)  # type: ignore[arg-type]
-        made = await house.alert(on=["*"])
+        refused = await house.alert(422, on=["*"], channels=[{"kind": "text", "to": ["+447700900123"]}, EMAIL])
+        assert [(each["field"], each["code"]) for each in refused["errors"]] == [("channels[1]", "no_mail_server")]
+        assert "smtp_url" in refused["errors"][0]["detail"]
+        made = await house.alert(on=["*"], channels=[{"kind": "text", "to": ["+447700900123"]}])
+        reply = await house.api("PATCH", f"/v1/alerts/{made['id']}", {"channels": [EMAIL]})
+        assert (reply.status, reply.fields) == (422, [("channels[0]", "no_mail_server")])
+
+
+async def test_a_mail_server_that_is_gone_is_said(tmp_path: Any, clock: Any, box: Any) -> None:
+    async with running(tmp_path, smtp_url=f"smtp://127.0.0.1:{box.port}?tls=off") as columba:
+        made = await House(columba, clock, box).alert(on=["*"])
+    async with running(tmp_path) as columba:
+        house = House(columba, clock, box)
         reply = await house.api("POST", f"/v1/alerts/{made['id']}/test")
         assert "smtp_url" in reply.json["results"][0]["detail"]
+        assert (await house.api("PATCH", f"/v1/alerts/{made['id']}", {"every": 60})).status == 200

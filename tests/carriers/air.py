@@ -10,7 +10,7 @@ from columba.core import status
 from columba.core.contract import Air, Carrier, Inbound, Outcome, Part, Receipt, Session
 from columba.store import StoreUnavailable
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def now_ms() -> int:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from columba.smpp.codec import decode, encode
 from columba.smpp.pdu import Bind, EnquireLink, EnquireLinkResp, Pdu, Request, Unbind
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 P = TypeVar("P", bound=Pdu)
 
 

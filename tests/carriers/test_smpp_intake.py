@@ -192,7 +192,8 @@ async def test_closing_answers_what_has_come(ground: Ground, bound: Bound) -> No
     peer, session = await bound()
     ground.hold = asyncio.Event()
     sequence = peer.send(text("one"))
-    await asyncio.sleep(0.05)
+    protocol = session.lines[0].link.session  # type: ignore[attr-defined]
+    await ground.until(lambda: protocol.pending)
     closing = asyncio.create_task(session.close())
     await asyncio.sleep(0.05)
     ground.hold.set()

@@ -149,7 +149,7 @@ async def test_a_connection_that_breaks_in_the_middle(node: NodeSmsc, ground: Gr
 
 
 async def test_enquire_link_both_ways(node: NodeSmsc, ground: Ground, start: Start) -> None:
-    start(node.port, enquire_link=0.05, response_timeout=0.5)
+    start(node.port, enquire_link=0.05, response_timeout=10)
     await ground.until(lambda: ground.up)
     for n in range(1, 4):
         await node.do("enquire")

@@ -128,7 +128,7 @@ async def path(place: Path | str, carrier: Carrier, token: str = "one") -> Async
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     if request.param == "sqlite":
         return tmp_path
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("tables_url")
     return url
 
 
@@ -347,7 +347,7 @@ async def test_a_carrier_that_is_killed_again_and_again_loses_nothing(tmp_path: 
 )
 async def test_an_answer_that_never_comes(tmp_path: Path, klass: int, on_unknown: str, state: str, copies: int) -> None:
     async with network() as net:
-        carrier = configured(net.smsc.port, on_unknown=on_unknown, response_timeout=0.2)
+        carrier = configured(net.smsc.port, on_unknown=on_unknown, response_timeout=0.6)
         async with path(tmp_path, carrier) as rig:
             silent = True
 
@@ -369,7 +369,7 @@ async def test_a_bind_that_is_half_open_does_not_hold_up_the_others(tmp_path: Pa
     """One of two hears nothing and says nothing; its part of the texts goes out once it is found to be gone."""
     window = 10
     async with network() as net:
-        carrier = configured(net.smsc.port, binds=2, window=window, response_timeout=1.0)
+        carrier = configured(net.smsc.port, binds=2, window=window, response_timeout=3.0)
         async with path(tmp_path, carrier) as rig:
             await until(lambda: len(net.peers) == 2)
             net.peers[0].deaf = True
@@ -378,7 +378,7 @@ async def test_a_bind_that_is_half_open_does_not_hold_up_the_others(tmp_path: Pa
             async def half() -> bool:
                 return await count(rig, "delivered") > 80
 
-            await until(half, 1.0)
+            await until(half)
             assert len(net.peers) == 2  # it had not been noticed yet
             await all_are(rig, 200, "delivered")
         times = Counter(net.texts)
@@ -389,7 +389,7 @@ async def test_a_bind_that_is_half_open_does_not_hold_up_the_others(tmp_path: Pa
 @pytest.mark.parametrize("shift", [0x1000, 1])
 async def test_answers_with_wrong_sequence_numbers_lose_nothing(tmp_path: Path, shift: int) -> None:
     """Those that are nobody's are passed over; what they were for is sent again when no answer has come."""
-    async with network() as net, path(tmp_path, configured(net.smsc.port, window=4, response_timeout=0.3)) as rig:
+    async with network() as net, path(tmp_path, configured(net.smsc.port, window=4, response_timeout=0.6)) as rig:
         wrong = 6
 
         def confused(peer: Peer, pdu: SubmitSm, sequence: int) -> None:
@@ -403,7 +403,7 @@ async def test_answers_with_wrong_sequence_numbers_lose_nothing(tmp_path: Path, 
         async def all_out() -> bool:
             return await count(rig, "queued") == 0
 
-        await until(all_out, 20.0)
+        await until(all_out)
         assert set(net.texts) == {f"n={n}" for n in range(20)}
 
 

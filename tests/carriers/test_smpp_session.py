@@ -1,7 +1,6 @@
 """A session with a scripted carrier: binding, sending, losing the connection and finding it again."""
 
 import asyncio
-import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -121,14 +120,14 @@ async def test_all_that_goes_at_once_is_one_write(ground: Ground, bound: Bound) 
 
 
 async def test_an_unanswered_part_is_unknown_and_others_are_not_disturbed(ground: Ground, bound: Bound) -> None:
-    peer, session = await bound(response_timeout=0.3)
+    peer, session = await bound(response_timeout=1.0)
     ground.send(session, part(message_id=1))
     await peer.get(SubmitSm)
     for n in range(2, 12):  # the connection lives: other answers come
         ground.send(session, part(message_id=n))
         _, sequence = await peer.get(SubmitSm)
         peer.send(SubmitSmResp(message_id=str(n)), sequence)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.12)
     await ground.until(lambda: len(ground.outcomes) == 11)
     assert ground.outcomes[1] == Outcome("unknown", None, "no_answer")
     assert all(ground.outcomes[n].kind == "sent" for n in range(2, 12))
@@ -136,7 +135,7 @@ async def test_an_unanswered_part_is_unknown_and_others_are_not_disturbed(ground
 
 
 async def test_answers_that_come_twice_late_or_for_nothing_change_nothing(ground: Ground, bound: Bound) -> None:
-    peer, session = await bound(response_timeout=0.2)
+    peer, session = await bound(response_timeout=0.6)
     ground.send(session, part(message_id=1), part(message_id=2))
     _, first = await peer.get(SubmitSm)
     _, second = await peer.get(SubmitSm)
@@ -218,12 +217,12 @@ async def test_the_pauses_between_attempts_grow_and_end_somewhere(ground: Ground
     async with smsc(friendly=False) as carrier:
         start(carrier.port, reconnect=0.02, reconnect_most=0.1)
         times = []
-        for _ in range(7):
+        for _ in range(11):
             (await carrier.next()).cut()
             times.append(time.monotonic())
-        pauses = [after - before for before, after in itertools.pairwise(times)]
-        assert pauses[-1] > pauses[0]
-        assert pauses[-1] < 0.2  # three quarters of the most, which is the jitter of these tests
+        last = times[-1] - times[-2]
+        assert last > 0.07  # three quarters of the most, which is the jitter of these tests
+        assert last < 3  # doubled without an end, it would be four seconds by now
 
 
 @pytest.mark.parametrize(
@@ -330,7 +329,7 @@ async def test_a_carrier_that_does_not_answer_enquire_link_is_left(ground: Groun
 async def test_a_half_open_connection_is_left_as_soon_as_a_part_is_unanswered(
     ground: Ground, carrier: Smsc, bound: Bound
 ) -> None:
-    peer, session = await bound(response_timeout=0.2)
+    peer, session = await bound(response_timeout=1.0)
     peer.deaf = True
     await asyncio.sleep(0.01)
     ground.send(session, part(message_id=1))
@@ -338,7 +337,7 @@ async def test_a_half_open_connection_is_left_as_soon_as_a_part_is_unanswered(
     ground.send(session, part(message_id=2))
     await ground.until(lambda: len(ground.outcomes) == 2)
     assert [ground.outcomes[n].kind for n in (1, 2)] == ["unknown", "unknown"]
-    assert "Nothing was heard from the carrier for 0.2 s." in [why for _, why in ground.states]
+    assert "Nothing was heard from the carrier for 1 s." in [why for _, why in ground.states]
     assert await carrier.next()
 
 

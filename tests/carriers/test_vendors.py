@@ -58,7 +58,7 @@ def form(body: bytes) -> list[tuple[str, str]]:
 def test_twilio_sends_the_same(provider: Sink, text: str, media: tuple[str, ...]) -> None:
     provider.reply = Reply(201, json.dumps({"sid": "SM1"}).encode(), {"Content-Type": "application/json"})
     provider.requests.clear()
-    client = Client(TWILIO.account_sid, TWILIO.auth_token, http_client=TwilioHttpClient(timeout=5))
+    client = Client(TWILIO.account_sid, TWILIO.auth_token, http_client=TwilioHttpClient(timeout=30))
     client.api.base_url = provider.url
     client.messages.create(
         to="+447700900123", from_="+12025550100", body=text, status_callback=URL, validity_period=600,

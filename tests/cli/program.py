@@ -29,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(*arguments: str, cwd: Path | None = None, text: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     command = [str(PROGRAM), *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**env), input=text, capture_output=True, text=True, timeout=30
+        command, cwd=cwd, env=environment(**env), input=text, capture_output=True, text=True, timeout=60
     )
 
 

@@ -22,6 +22,12 @@ from tests.api import Columba, eventually
 Run = Callable[..., Result]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """An empty one, which is not migrated."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+
+
 @pytest.fixture
 def run(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A command on the store in the test's folder, or on its PostgreSQL database."""
@@ -48,9 +54,9 @@ async def test_a_running_server_knows_a_new_key_within_a_second_and_a_revoked_on
     async def unknown() -> bool:
         return not await known()
 
-    await eventually(known, 1.0)
+    await eventually(known)
     assert (await asyncio.to_thread(run, "keys", "revoke", made["id"])).exit_code == 0
-    await eventually(unknown, 1.0)
+    await eventually(unknown)
 
 
 async def test_a_visit_draws_ids_of_its_own_and_is_no_peer_that_lanes_could_go_to(

@@ -15,7 +15,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """What `open_store` takes."""
     if request.param == "sqlite":
         return tmp_path
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("tables_url")
     return url
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
+
 from columba.consent.ledger import Said
 from columba.consent.pools import Pools
 from columba.consent.room import Consent, open_consent
@@ -23,11 +25,12 @@ from columba.core.receive import Receive
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
 from columba.errors import Refusal
-from columba.policies import Policies
+from columba.policies import Policies, Policy
 from columba.quiet import QuietHours
 from columba.senders.room import Sender
 from columba.store import open_store
 from columba.vault import Vault
+from tests import tables
 from tests.core.rig import MOMENTS, NORTH, QUICK, Clock, Door, Network, Rig
 
 KEY = bytes(range(32))
@@ -125,6 +128,12 @@ class House(Rig):
         )  # fmt: skip
         return [(row[5], row[2], row[3], row[6]) for row in rows]
 
+    async def set(self, policy: Policy[Any, Any], document: msgspec.Struct | None) -> None:
+        """What is set for a room is this, and nothing else."""
+        nothing: dict[str, Any] = dict.fromkeys(each.encode_name for each in msgspec.structs.fields(policy.usual))
+        said = {} if document is None else msgspec.to_builtins(document)
+        await self.policies.change(policy, 1, status.LIVE, nothing | said, policy.read)
+
     async def caller(self) -> Caller:
         return Caller(1, status.LIVE)
 
@@ -138,6 +147,7 @@ async def living(
     carriers: Iterable[Carrier] = (NORTH,),
     **how: Any,
 ) -> AsyncIterator[House]:
+    tables.lay(place)
     store = Door(await open_store(place))
     house = House(store, network, clock, token)
     house.carriers = {carrier.id: carrier for carrier in carriers}

@@ -8,11 +8,15 @@ import pytest
 
 from columba.consent import IF_NEW, SQL
 from columba.consent.files import _ledger
-from columba.consent.imports import AT_ONCE, Run, Usual, _records
+from columba.consent.imports import Rows, Usual
 from columba.consent.shapes import NewImport
 from columba.core import status
 from columba.errors import Refusal
 from columba.http.wire import Disconnected
+from columba.imports import AT_ONCE
+from columba.imports import SQL as FILES
+from columba.imports.reading import records
+from columba.imports.room import Run
 from columba.store import Step, plan
 from tests.consent.house import OURS, SOMEBODY, House
 
@@ -30,8 +34,8 @@ async def texts(text: str, size: int = 7, then: BaseException | None = None) -> 
 async def run(
     house: House, text: str, already: int = 0, an_id: int = 7, then: BaseException | None = None, **asked: Any
 ) -> Run:
-    usual = Usual(an_id, 1, status.LIVE, "GB", NewImport(name="a file", **asked), house.clock(), "")
-    one = Run(house.store, house.clock, house.consent.ledger, usual, already)
+    usual = Usual(an_id, 1, status.LIVE, NewImport(name="a file", **asked), house.clock(), "")
+    one = Run(house.store, house.clock, Rows(house.consent.ledger, house.clock, usual), an_id, "GB", already)
     try:
         await one.all(texts(text, then=then))
     except Disconnected:
@@ -40,7 +44,7 @@ async def run(
 
 
 async def refusals(house: House, an_id: int = 7) -> list[tuple[int, str]]:
-    return [(row[0], row[2]) for row in await house.store.read(SQL["import_refusals"], id=an_id, after=0, most=100)]
+    return [(row[0], row[2]) for row in await house.store.read(FILES["import_refusals"], id=an_id, after=0, most=100)]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +103,14 @@ async def test_a_file_without_numbers_is_refused(laptop: House) -> None:
 async def test_it_goes_on_where_it_stopped(house: House) -> None:
     numbers = [f"+4477009{n:05d}" for n in range(30_000, 30_000 + 3 * AT_ONCE)]
     body = "number\n" + "\n".join(numbers)
-    await house.store.commit(plan(Step(SQL["insert_import"], [(7, 1, 1, "a file", "{}", house.clock())])))
+    await house.store.commit(plan(Step(FILES["insert_import"], [(7, 1, 1, "consents", "a file", "{}", house.clock())])))
     cut = body.index(numbers[2 * AT_ONCE - 100])
     await run(house, body[:cut], then=Disconnected())
-    (row,) = await house.store.read(SQL["import"], id=7, account_id=1, mode=1)
+    (row,) = await house.store.read(FILES["import"], id=7, account_id=1, mode=1, kind="consents")
     assert row[6] == AT_ONCE
     assert row[7] == AT_ONCE
     await run(house, body, already=row[6])
-    (row,) = await house.store.read(SQL["import"], id=7, account_id=1, mode=1)
+    (row,) = await house.store.read(FILES["import"], id=7, account_id=1, mode=1, kind="consents")
     assert (row[6], row[7], row[8]) == (3 * AT_ONCE, 3 * AT_ONCE, 0)
     assert len(await house.ledger(numbers[0])) == 1
     assert await house.code(numbers[-1]) == "opted_out"
@@ -128,7 +132,7 @@ async def test_what_waits_for_those_in_a_file_is_stopped(house: House) -> None:
 async def test_records_are_cut_anywhere() -> None:
     body = 'a,"1\n2"\nb,"say ""x"""\n\nc'
     for size in range(1, len(body) + 1):
-        lines = [line async for found in _records(texts(body, size)) for line in found]
+        lines = [line async for found in records(texts(body, size)) for line in found]
         assert [line for line in lines if line] == ['a,"1\n2"', 'b,"say ""x"""', "c"]
 
 

@@ -88,9 +88,9 @@ async def test_marketing_needs_an_opt_in_where_the_account_says_so(house: House)
     assert await house.code() is None
     await house.told(OPT_IN, klass=MARKETING)
     assert await house.code(klass=MARKETING) is None
-    await house.policies.set(house.consent.policy, 1, status.LIVE, Document(marketing="unless_opted_out"))
+    await house.set(house.consent.policy, Document(marketing="unless_opted_out"))
     assert await house.code(OTHER, klass=MARKETING) is None
-    await house.policies.set(house.consent.policy, 1, status.LIVE, Document(transactional="always", otp="opt_in"))
+    await house.set(house.consent.policy, Document(transactional="always", otp="opt_in"))
     await house.told(OPT_OUT, OTHER)
     assert await house.code(OTHER) is None
     assert await house.code(klass=OTP) == "consent_required"
@@ -229,7 +229,7 @@ async def test_rules_see_no_stop_and_every_yes(house: House) -> None:
 
 
 async def test_a_stop_may_be_to_one_sender(house: House) -> None:
-    await house.policies.set(house.consent.policy, 1, status.LIVE, Document(stop_scope="sender"))
+    await house.set(house.consent.policy, Document(stop_scope="sender"))
     await house.hears("stop")
     assert await house.code(sender=OURS) == "opted_out"
     assert await house.code(sender="+12025550199") is None
@@ -310,7 +310,7 @@ async def test_a_word_on_a_pool_is_one_on_each_of_its_senders(house: House) -> N
 
 async def test_a_stop_may_be_to_a_pool(house: House) -> None:
     house.pool_members = pool_of(OURS, "+12025550101")
-    await house.policies.set(house.consent.policy, 1, status.LIVE, Document(stop_scope="pool"))
+    await house.set(house.consent.policy, Document(stop_scope="pool"))
     await house.hears("stop")
     assert await house.code(sender="+12025550101") == "opted_out"
     assert await house.code(sender="+12025550109") is None
@@ -320,7 +320,7 @@ async def test_a_stop_may_be_to_a_pool(house: House) -> None:
 
 
 async def test_who_is_asked_to_confirm_needs_no_opt_in_for_that(laptop: House) -> None:
-    await laptop.policies.set(laptop.consent.policy, 1, status.LIVE, Document(transactional="opt_in"))
+    await laptop.set(laptop.consent.policy, Document(transactional="opt_in"))
     await laptop.told(REQUESTED, reply=(OURS, "confirm", "Reply YES to confirm."))
     await until(lambda: laptop.network.to(SOMEBODY) == ["Reply YES to confirm."])
     await laptop.told(OPT_OUT, OTHER)

@@ -101,12 +101,12 @@ async def test_a_restart_in_between_forgets_nothing(place: Path | str, network: 
         assert not [text for text in network.to(SOMEBODY) if text.startswith("number")]
 
 
-async def test_another_process_hears_of_it(postgres_url: str, network: Network, clock: Clock) -> None:
-    async with living(postgres_url, network, clock, "one") as one:
+async def test_another_process_hears_of_it(tables_url: str, network: Network, clock: Clock) -> None:
+    async with living(tables_url, network, clock, "one") as one:
         one.pause()
         waiting = await one.say()
         assert one.lanes.owned
-        async with living(postgres_url, Network(), clock, "two") as two:
+        async with living(tables_url, Network(), clock, "two") as two:
             two.pause()
             await two.told(OPT_OUT)
             owner = one if 64 in one.lanes.owned else two

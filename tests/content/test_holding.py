@@ -19,7 +19,7 @@ BAD = "HURRY!!! Casino at bit.ly/x"
 
 async def set_to(house: House, action: Literal["off", "advise", "hold", "refuse"], **how: object) -> None:
     document = Document(action=action, classes=("transactional", "marketing"), **how)  # type: ignore[arg-type]
-    await house.policies.set(house.content.policy, 1, status.LIVE, document)
+    await house.set(house.content.policy, document)
 
 
 async def stored(house: House, message: Message) -> Message:
@@ -84,7 +84,7 @@ async def test_an_approved_one_keeps_its_time_and_quiet_hours(house: House) -> N
     assert done.due_at == at
     own = Window("*", ("transactional",), DAYS, "03:00", "03:01")
     night = await house.say(text=BAD)
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, QuietDocument(windows=[own]))
+    await house.set(house.quiet.policy, QuietDocument(windows=[own]))
     (done,) = await house.holding.approve([await stored(house, night)])
     assert done.due_at % DAY_MS == 3 * 3_600_000
     assert done.extra.waits_for == "quiet_hours"
@@ -114,7 +114,7 @@ async def test_what_it_came_to_is_counted(house: House) -> None:
 @pytest.mark.parametrize("klass", [status.TRANSACTIONAL, status.MARKETING])
 async def test_consent_is_asked_for_what_is_held_too(house: House, klass: int) -> None:
     await set_to(house, "hold")
-    await house.policies.set(house.consent.policy, 1, status.LIVE, ConsentDocument(transactional="opt_in"))
+    await house.set(house.consent.policy, ConsentDocument(transactional="opt_in"))
     assert await house.code(text=BAD, klass=klass) == "consent_required"
     await house.told(OPT_IN)
     assert await house.code(text=BAD, klass=klass) is None

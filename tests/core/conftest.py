@@ -11,10 +11,10 @@ from tests.core.rig import Clock, Network, Rig, running
 
 @pytest.fixture(params=("sqlite", "postgres"))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    """What `open_store` takes: an empty folder, or the URL of an empty database."""
+    """What `running` takes: a folder, or the URL of a database that has its tables."""
     if request.param == "sqlite":
         return tmp_path
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("tables_url")
     return url
 
 

@@ -31,6 +31,7 @@ from columba.store import (
     plan,
     statements,
 )
+from tests import tables
 
 LOOK = statements(Path(__file__).with_name("look.sql"))
 NORTH = Carrier(64, None, "north", "stand-in", status.LIVE, {})
@@ -41,7 +42,7 @@ FAILED = Outcome("failed", None, "unknown_number", "INVDST")
 UNKNOWN = Outcome("unknown", None, "no_answer")
 UNSENT = Outcome("unsent")
 QUICK = Pace(tick_s=0.05, poll_s=0.1)
-SHORT = Pace(lease_ms=600, tick_s=0.05, poll_s=0.1)
+SHORT = Pace(lease_ms=2_000, tick_s=0.05, poll_s=0.1)
 
 
 # A lane that was throttled stands still for moments here, not for seconds. How long it should: see test_rate.py.
@@ -314,16 +315,19 @@ class Rig:
         return await self.message(message)
 
 
-async def until(true: Callable[[], bool | Awaitable[bool]], patience: float = 10.0) -> None:
-    """Wait for something to come true."""
+async def until(true: Callable[[], bool | Awaitable[bool]], patience: float = 30.0) -> None:
+    """Wait for something to come true. What has to be asked for is asked less and less often: that is work, too."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
+    deadline, pause = loop.time() + patience, 0.005
     while True:
         found = true()
-        if await found if isinstance(found, Awaitable) else found:
+        if isinstance(found, Awaitable):
+            found = await found
+            pause = min(0.05, pause * 1.1)
+        if found:
             return
         assert loop.time() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(pause)
 
 
 @contextlib.asynccontextmanager
@@ -335,6 +339,7 @@ async def running(
     carriers: Iterable[Carrier] = (NORTH,),
     **how: Any,
 ) -> AsyncIterator[Rig]:
+    tables.lay(place)
     store = Door(await open_store(place))
     rig = Rig(store, network, clock, token)
     rig.carriers = {carrier.id: carrier for carrier in carriers}

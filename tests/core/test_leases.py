@@ -27,9 +27,9 @@ def hold(_part: Part) -> Outcome | None:
 
 @contextlib.asynccontextmanager
 async def two(
-    place: Path | str, network: Network, clock: Clock, carrier: Carrier = WIDE, pace: Pace = SHORT
+    place: Path | str, network: Network, clock: Clock, carrier: Carrier = WIDE, pace: Pace = LASTING
 ) -> AsyncIterator[tuple[Rig, Rig]]:
-    """Two processes that have shared the lanes."""
+    """Two processes that have shared the lanes. What is to happen when a lease ends needs a SHORT one."""
     async with (
         running(place, network, clock, "one", [carrier], pace=pace) as one,
         running(place, network, clock, "two", [carrier], pace=pace) as other,
@@ -85,10 +85,10 @@ async def test_whoever_accepts_a_message_its_owner_sends_it(place: Path | str, n
 
 
 async def test_a_message_scheduled_elsewhere_goes_at_its_second(
-    postgres_url: str, network: Network, clock: Clock
+    tables_url: str, network: Network, clock: Clock
 ) -> None:
     """By the bell: nobody looks at the store by itself meanwhile."""
-    async with two(postgres_url, network, clock, pace=SHORT._replace(poll_s=60)) as (one, other):
+    async with two(tables_url, network, clock, pace=LASTING._replace(poll_s=60)) as (one, other):
         mine = next(iter(other.lanes.owned)) - 64
         message = await one.say(f"+44770091{mine:04}", send_at=clock() + 700)
         await one.passes(lambda: len(network.sent) == 1, ms=10)
@@ -155,7 +155,7 @@ async def test_no_message_is_lost_or_doubled_while_lanes_move(
 
 async def test_another_takes_over_when_one_dies(place: Path | str, network: Network, clock: Clock) -> None:
     network.answer = hold
-    async with two(place, network, clock) as (one, other):
+    async with two(place, network, clock, pace=SHORT) as (one, other):
         notes = [await one.say(f"+44770091{n:04}", "x") for n in range(16)]
         codes = [await other.say(f"+44770092{n:04}", "x", klass=status.OTP) for n in range(16)]
         await until(lambda: len(network.waiting) == 32)
@@ -163,10 +163,7 @@ async def test_another_takes_over_when_one_dies(place: Path | str, network: Netw
         other.crash()
         network.answer = lambda _part: SENT
         network.give_all()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         await until(lambda: set(one.lanes.owned) == LANES)
-        assert loop.time() - began < 10
         usual = Pace()
         assert usual.lease_ms / 1000 + 2 * usual.tick_s < 10
         for message in notes:
@@ -184,7 +181,7 @@ async def test_another_takes_over_when_one_dies(place: Path | str, network: Netw
 async def test_one_that_slept_can_not_settle(place: Path | str, network: Network, clock: Clock) -> None:
     """Stopped, and continued when others have gone on: what came back to it changes nothing."""
     network.answer = hold
-    async with two(place, network, clock) as (one, other):
+    async with two(place, network, clock, pace=SHORT) as (one, other):
         said = [await one.say(f"+44770091{n:04}", "x") for n in range(8)]
         await until(lambda: len(network.waiting) == 8)
         slept = [sent for sent in network.waiting if sent.session in other.sessions]
@@ -212,7 +209,7 @@ async def everything(rig: Rig) -> list[object]:
 
 
 async def test_one_that_slept_does_not_mark_or_send(place: Path | str, network: Network, clock: Clock) -> None:
-    async with two(place, network, clock) as (one, other):
+    async with two(place, network, clock, pace=SHORT) as (one, other):
         other.freeze()
         lane = next(iter(other.lanes.owned.values()))
         await until(lambda: set(one.lanes.owned) == LANES)
@@ -246,7 +243,7 @@ async def test_a_plan_of_a_lost_lane_gets_nothing_through_in_company(
 
 
 async def test_one_that_slept_joins_again(place: Path | str, network: Network, clock: Clock) -> None:
-    async with two(place, network, clock) as (one, other):
+    async with two(place, network, clock, pace=SHORT) as (one, other):
         other.freeze()
         await until(lambda: set(one.lanes.owned) == LANES)
         other.wake()
@@ -301,7 +298,7 @@ async def test_lanes_that_nobody_could_renew_go_to_one_who_can(
     place: Path | str, network: Network, clock: Clock
 ) -> None:
     network.answer = hold
-    async with two(place, network, clock) as (one, other):
+    async with two(place, network, clock, pace=SHORT) as (one, other):
         said = [await one.say(f"+44770091{n:04}", "x", klass=status.OTP) for n in range(8)]
         await until(lambda: len(network.waiting) == 8)
         theirs = {sent.part.message_id for sent in network.waiting if sent.session in other.sessions}
@@ -346,9 +343,9 @@ async def test_ids_of_two_processes_never_meet(
 
 
 async def test_the_receipts_of_one_message_may_come_to_two_processes_at_once(
-    postgres_url: str, network: Network, clock: Clock
+    tables_url: str, network: Network, clock: Clock
 ) -> None:
-    async with two(postgres_url, network, clock) as (one, other):
+    async with two(tables_url, network, clock) as (one, other):
         said = [await one.say(f"+44770091{n:04}", "So long that it takes two parts. " * 6) for n in range(60)]
         assert {message.segments for message in said} == {2}
         await until(lambda: len(network.sent) == 120)
@@ -365,10 +362,10 @@ async def test_the_receipts_of_one_message_may_come_to_two_processes_at_once(
 
 
 async def test_a_receipt_may_come_to_another_process_while_its_part_is_written(
-    postgres_url: str, network: Network, clock: Clock
+    tables_url: str, network: Network, clock: Clock
 ) -> None:
     network.answer = hold
-    async with two(postgres_url, network, clock) as (one, other):
+    async with two(tables_url, network, clock) as (one, other):
         for round_ in range(6):
             said = [await one.say(f"+4477009{round_}{n:04}", "x") for n in range(20)]
             await until(lambda: len(network.waiting) == 20)

@@ -64,7 +64,7 @@ def curl(arguments: list[str]) -> int:
     body = "&".join(data).encode() if data else file
     if body is not None:
         headers.setdefault("content-type", "application/x-www-form-urlencoded")
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     target = place.path + (f"?{place.query}" if place.query else "")
     connection.request(method or ("GET" if body is None else "POST"), target, body, headers)
     sock = connection.sock
@@ -79,7 +79,7 @@ def curl(arguments: list[str]) -> int:
 def followed(sock: socket, answer: http.client.HTTPResponse) -> str:
     """A stream has no end: what comes of it until it is silent, or one event."""
     come = b""
-    sock.settimeout(10)
+    sock.settimeout(60)
     try:
         while b"\ndata: " not in come:
             come += answer.read1()

@@ -34,7 +34,7 @@ def test_what_was_answered_survives_kill_9() -> None:
         login = json.loads(columba.run("keys", "smpp", key, "--binds", "3", "--json"))
 
         answered: list[Any] = []
-        client = smpplib.client.Client("127.0.0.1", login["port"], timeout=10, allow_unknown_opt_params=True)
+        client = smpplib.client.Client("127.0.0.1", login["port"], timeout=60, allow_unknown_opt_params=True)
         client.set_message_sent_handler(lambda pdu: answered.append(pdu))
         client.connect()
         client.bind_transceiver(system_id=login["system_id"], password=login["password"])
@@ -63,7 +63,7 @@ def test_a_trace_of_the_command_line() -> None:
     with Program(smpp=True) as columba:
         (key,) = (each["id"] for each in json.loads(columba.run("keys", "list", "--json")) if each["mode"] == "test")
         login = json.loads(columba.run("keys", "smpp", key, "--json"))
-        client = smpplib.client.Client("127.0.0.1", login["port"], timeout=10, allow_unknown_opt_params=True)
+        client = smpplib.client.Client("127.0.0.1", login["port"], timeout=60, allow_unknown_opt_params=True)
         client.set_message_sent_handler(lambda pdu: None)
         client.connect()
         client.bind_transceiver(system_id=login["system_id"], password=login["password"])

@@ -69,10 +69,10 @@ async def test_the_networks_that_may_bind(tmp_path: Path, network: str, heard: b
         house.close()
 
 
-async def test_what_is_to_be_told_goes_where_the_program_is_bound(tmp_path: Path, postgres_url: str) -> None:
+async def test_what_is_to_be_told_goes_where_the_program_is_bound(tmp_path: Path, tables_url: str) -> None:
     async with (
-        running(tmp_path / "one", postgres_url, smpp_port=0, secret_key="0b" * 32) as one,
-        running(tmp_path / "two", postgres_url, smpp_port=0, secret_key="0b" * 32) as two,
+        running(tmp_path / "one", tables_url, smpp_port=0, secret_key="0b" * 32) as one,
+        running(tmp_path / "two", tables_url, smpp_port=0, secret_key="0b" * 32) as two,
     ):
         here, there = House(one), House(two)
         programs = []

@@ -7,6 +7,7 @@ with Follower(columba) as stream: stream.wait(3)
 """
 
 import contextlib
+import datetime as dt
 import http.client
 import itertools
 import json
@@ -41,6 +42,12 @@ def number() -> str:
     return f"+4477{n:08d}"
 
 
+def in_days(days: float, hours_east: float = 0) -> str:
+    """A time ahead, as it is written so far east of Greenwich: a date in a test's text would be in the past one day."""
+    zone = dt.timezone(dt.timedelta(hours=hours_east))
+    return (dt.datetime.now(zone) + dt.timedelta(days=days)).isoformat(timespec="milliseconds")
+
+
 def send(columba: Program, to: str | None = None, key: str | None = None, **fields: Any) -> Json:
     """Send a message; what it was answered."""
     body = {"to": to or number(), **({} if "media" in fields else {"text": "Hello"}), **fields}
@@ -59,7 +66,7 @@ def batch(columba: Program, rows: Iterable[Json], key: str | None = None, **defa
 
 def marketing_to_all(columba: Program) -> None:
     """Live marketing needs an opt-in of each person: that has tests of its own, others send it to all."""
-    done = columba.request("PATCH", "/v1/consent-settings", {"marketing": "unless_opted_out"}, key=columba.live_key)
+    done = columba.request("PATCH", "/v1/settings/consent", {"marketing": "unless_opted_out"}, key=columba.live_key)
     assert done.status == 200, done
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -184,7 +183,7 @@ def test_a_large_body_is_refused_while_it_comes(columba: Program, path: str, siz
 
 
 def _chunked(columba: Program, path: str, body: bytes) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {columba.test_key}", "Content-Type": "application/json"}
         chunks = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
@@ -217,9 +216,9 @@ MESSAGE = b'{"to": "+447700900123", "text": "x", '
 )
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/batch", "/v1/webhooks"])
 def test_deep_and_strange_shapes_are_read_in_no_time(columba: Program, path: str, body: bytes) -> None:
-    began = time.monotonic()
+    began = columba.worked
     assert post(columba, body, path).status in (400, 422)
-    assert time.monotonic() - began < 2
+    assert columba.worked - began < 2
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/events", "/v1/webhooks", "/v1/deliveries", "/v1/keys"])

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from typing import Any
 
-from tests.e2e.talk import Follower, ended, everything, get, new_key, number, refused, send
+from tests.e2e.talk import Follower, ended, everything, get, in_days, new_key, number, refused, send
 from tests.program import PROGRAM, Program, eventually
 
 OURS = "+12025550100"
@@ -18,15 +18,15 @@ def texts(columba: Program, who: str, text: str) -> None:
     assert answer.status == 201, answer
 
 
-def change(columba: Program, path: str, body: Any, method: str = "PATCH") -> Any:
-    answer = columba.request(method, path, body)
+def change(columba: Program, path: str, body: Any) -> Any:
+    answer = columba.request("PATCH", path, body)
     assert answer.status == 200, answer
     return answer.json
 
 
 def run(columba: Program, *arguments: str, code: int = 0) -> str:
     done = subprocess.run(
-        [str(PROGRAM), *arguments], capture_output=True, text=True, timeout=30,
+        [str(PROGRAM), *arguments], capture_output=True, text=True, timeout=60,
         env={"COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.test_key, "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == code, done
@@ -44,7 +44,7 @@ def only_carrier(columba: Program, **how: Any) -> None:
 
 def test_stop_and_start(columba: Program) -> None:
     who = number()
-    later = send(columba, who, send_at="2027-06-01T00:00:00Z")
+    later = send(columba, who, send_at=in_days(30))
     with Follower(columba, query="?type=consent.*") as stream:
         texts(columba, who, "Stop, please!")
         told = stream.wait(1)[0]
@@ -109,7 +109,7 @@ def test_the_ledger_by_api(columba: Program) -> None:
 
 def test_live_marketing_needs_an_opt_in(columba: Program) -> None:
     only_carrier(columba)
-    done = columba.request("PATCH", "/v1/consent-settings", {"marketing": None}, key=columba.live_key)
+    done = columba.request("PATCH", "/v1/settings/consent", {"marketing": None}, key=columba.live_key)
     assert done.json["marketing"] == "opt_in"
     who = number()
     offer = {"to": who, "text": "Offer. STOP to stop", "class": "marketing"}
@@ -137,20 +137,20 @@ def test_double_opt_in(columba: Program) -> None:
 
 def test_settings_are_kept_and_go_back(columba: Program) -> None:
     shown = change(
-        columba, "/v1/consent-settings",
+        columba, "/v1/settings/consent",
         {
             "brand": "Acme", "stop_scope": "sender", "keywords": {"en": {"stop": ["halt"]}},
             "replies": {"en": {"stop": "Bye, {brand}"}},
         },
     )  # fmt: skip
     assert shown["keywords"]["en"]["stop"] == ["halt"]
-    assert columba.request("POST", "/v1/consent-settings/try", {"text": "HALT!"}).json["reply"] == "Bye, Acme"
+    assert columba.request("POST", "/v1/consents/try", {"text": "HALT!"}).json["reply"] == "Bye, Acme"
     refused(
-        columba.request("PATCH", "/v1/consent-settings", {"keywords": {"english": {"stop": [""]}}, "otp": "never"}),
+        columba.request("PATCH", "/v1/settings/consent", {"keywords": {"english": {"stop": [""]}}, "otp": "never"}),
         422, "invalid_request", "keywords.english", "keywords.english.stop[0]", "otp",
     )  # fmt: skip
     back = change(
-        columba, "/v1/consent-settings", {"brand": None, "stop_scope": None, "keywords": None, "replies": None}
+        columba, "/v1/settings/consent", {"brand": None, "stop_scope": None, "keywords": None, "replies": None}
     )
     assert back["stop_scope"] == "account"
     assert "stop" in back["keywords"]["en"]["stop"]
@@ -182,7 +182,7 @@ def test_an_interrupted_file_goes_on(columba: Program) -> None:
     announced = columba.request("POST", "/v1/consents/imports", {"name": "cut.csv"}).json
     import http.client
 
-    line = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=20)
+    line = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=60)
     line.putrequest("POST", announced["upload_url"])
     line.putheader("Authorization", f"Bearer {columba.test_key}")
     line.putheader("Content-Length", str(len(body)))
@@ -200,7 +200,7 @@ def test_quiet_hours(columba: Program) -> None:
     who = number()
     window = {"country": "GB", "classes": ["otp"], "days": ["mon"], "open": "10:00", "close": "10:01"}
     try:
-        shown = change(columba, "/v1/quiet-hours", {"enabled": True, "windows": [window]}, "PUT")
+        shown = change(columba, "/v1/settings/quiet-hours", {"enabled": True, "windows": [window]})
         assert shown["windows"][0]["country"] == "GB"
         assert all(each["source"] for each in shown["defaults_in_force"])
         waits = send(columba, who, **{"class": "otp"})
@@ -211,11 +211,15 @@ def test_quiet_hours(columba: Program) -> None:
         assert columba.request("POST", f"/v1/messages/{waits['id']}/cancel").status == 200
         assert send(columba, who)["status"] == "queued"
         refused(
-            columba.request("PUT", "/v1/quiet-hours", {"windows": [{"country": "XX", "open": "10:00", "close": "09:00"}]}),
+            columba.request(
+                "PATCH", "/v1/settings/quiet-hours",
+                {"windows": [{"country": "XX", "open": "10:00", "close": "09:00"}]},
+            ),
             422, "invalid_request", "windows[0].close", "windows[0].country",
         )  # fmt: skip
     finally:
-        assert columba.request("DELETE", "/v1/quiet-hours").status == 204
+        back = change(columba, "/v1/settings/quiet-hours", {"enabled": None, "windows": None})
+        assert (back["enabled"], back["windows"]) == (False, [])
     assert send(columba, who, **{"class": "otp"})["status"] == "queued"
 
 
@@ -227,7 +231,7 @@ def test_content(columba: Program) -> None:
     noted = columba.request("POST", "/v1/messages", bad).json
     assert noted["advice"]["score"] == told["score"]
     try:
-        change(columba, "/v1/content-settings", {"action": "hold"})
+        change(columba, "/v1/settings/content", {"action": "hold"})
         batch = columba.request("POST", "/v1/messages/batch", {"messages": [bad, bad, bad]}).json
         held = everything(columba, f"/v1/content/held?batch_id={batch['batch_id']}")
         assert {each["waiting_for"]["reason"] for each in held} == {"approval"}
@@ -238,10 +242,10 @@ def test_content(columba: Program) -> None:
         decided = columba.request("POST", "/v1/content/held/approve", {"batch_id": batch["batch_id"]}).json
         assert decided == {"count": 2, "more": False}
         ended(columba, held[1]["id"], "delivered")
-        change(columba, "/v1/content-settings", {"action": "refuse"})
+        change(columba, "/v1/settings/content", {"action": "refuse"})
         refused(columba.request("POST", "/v1/messages", bad), 422, "content_refused", "text")
     finally:
-        change(columba, "/v1/content-settings", {"action": None})
+        change(columba, "/v1/settings/content", {"action": None})
     filtered = send(columba, "+447700900009", text=bad["text"])
     ended(columba, filtered["id"], "undelivered")
     outcomes = get(columba, "/v1/content/outcomes")
@@ -276,8 +280,8 @@ def test_the_command_line(columba: Program) -> None:
     run(columba, "consents", "settings", "--set", '{"brand": null}')
     assert "FL" in run(columba, "quiet")
     assert json.loads(run(columba, "quiet", "check", who, "--json"))["country"] == "GB"
-    run(columba, "quiet", "set", '{"enabled": true}')
-    run(columba, "quiet", "reset")
+    assert json.loads(run(columba, "quiet", "settings", "--set", '{"enabled": true}'))["enabled"] is True
+    assert json.loads(run(columba, "quiet", "settings", "--set", '{"enabled": null}'))["enabled"] is False
     assert "shortens" in run(columba, "advice", "text", "see bit.ly/x")
     assert json.loads(run(columba, "advice", "settings"))["action"] == "advise"
     ended(columba, send(columba, "+447700900009", text="see bit.ly/x")["id"], "undelivered")

@@ -13,7 +13,7 @@ SECRET = "a-very-secret-token"
 
 def run(columba: Program, *arguments: str, piped: str = "", code: int = 0) -> str:
     env = {**os.environ, "COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.test_key, "TERM": "dumb", "COLUMNS": "120"}
-    done = subprocess.run([str(PROGRAM), *arguments], env=env, input=piped, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([str(PROGRAM), *arguments], env=env, input=piped, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr
     return done.stdout
@@ -64,7 +64,7 @@ def test_curl_in_and_out(columba: Program, sink: Sink) -> None:
     assert exported.startswith(f"curl -X POST {sink.url}/in")
     assert '-u me:"$PASSWORD"' in exported
     done = subprocess.run(
-        ["bash", "-c", exported], env={**os.environ, "PASSWORD": SECRET}, capture_output=True, timeout=30
+        ["bash", "-c", exported], env={**os.environ, "PASSWORD": SECRET}, capture_output=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     mine, theirs = sink.requests
@@ -96,7 +96,7 @@ def test_mistakes_are_told_where_they_are(columba: Program) -> None:
     wrong = '{"request": {"url": "http://127.0.0.1:1/{{ frm }}"}, "success": {"cel": "status ="}}'
     env = {**os.environ, "COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.test_key}
     done = subprocess.run(
-        [str(PROGRAM), "destinations", "create", "-"], env=env, input=wrong, capture_output=True, text=True, timeout=30
+        [str(PROGRAM), "destinations", "create", "-"], env=env, input=wrong, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert "request.url: line 1, column 23: There is no `frm`; is `from` meant?" in done.stderr

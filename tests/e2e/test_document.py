@@ -48,7 +48,7 @@ def test_the_server_keeps_to_its_document(tmp_path: Path, run: str) -> None:
             "--max-examples", "8", "--checks", "all", "--exclude-checks", ",".join(left_out), "--workers", "1",
             "--request-timeout", "15", "--no-color", *RUNS[run],
         ]  # fmt: skip
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
         assert columba.request("GET", "/readyz", key="").status == 200
         assert "request_failed" not in columba.log

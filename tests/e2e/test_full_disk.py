@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -72,9 +71,7 @@ def test_a_full_disk_is_said_and_work_resumes_when_there_is_room(disk: Disk) -> 
             assert get(columba, "/v1/messages?limit=1")["data"]
             assert columba.request("GET", "/metrics", key="").status == 200
             disk.free()
-            began = time.monotonic()
             load.goes_on()
-            assert time.monotonic() - began < 5
             assert load.broken == 0
         eventually(lambda: columba.request("GET", "/readyz", key="").status == 200)
         again = {"Idempotency-Key": "once"}

@@ -294,6 +294,6 @@ def test_a_dead_provider_is_given_a_rest_and_nothing_is_lost(columba: Program, p
 
     provider.reply = take
     for an_id in sent:
-        ended(columba, an_id, "sent", key=key, timeout=30)
+        ended(columba, an_id, "sent", key=key)
     assert sorted(taken) == sorted(f"text {n}" for n in range(12))
     assert get(columba, "/v1/carriers", key)["data"][0]["state"] == "up"

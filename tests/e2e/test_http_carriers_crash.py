@@ -63,7 +63,7 @@ def test_after_a_crash_in_the_middle(klass: str) -> None:
         columba.kill9()
         columba.start()
         ids = [each["id"] for each in sent]
-        became = {an_id: ended(columba, an_id, "sent", "unknown", key=key, timeout=40)["status"] for an_id in ids}
+        became = {an_id: ended(columba, an_id, "sent", "unknown", key=key, timeout=60)["status"] for an_id in ids}
         url = carrier["callbacks"]["status"]
         by_text = dict(zip(texts, ids, strict=True))
         known = [text for text in texts if became[by_text[text]] == "sent"]
@@ -100,7 +100,7 @@ def test_a_receipt_that_overtakes_the_answer() -> None:
             return Reply(200, json.dumps({"id": text}).encode())
 
         def tell(text: str) -> int:
-            link = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=10)
+            link = http.client.HTTPConnection("127.0.0.1", columba.port, timeout=60)
             body = json.dumps({"id": text, "status": "delivered"})
             path = f"/callbacks/{carrier['id']}/status"
             link.request("POST", path, body, {"X-Secret": SECRET, "Content-Type": "application/json"})
@@ -142,5 +142,5 @@ def test_whatever_a_provider_answers_the_program_stays() -> None:
             eventually(lambda an_id=sent["id"], is_=status: message(columba, an_id, key)["status"] == is_)  # type: ignore[misc]
             provider.reply = Reply(200, b'{"id": "fine"}')
             good = send(columba, key=key)
-            ended(columba, good["id"], "sent", key=key, timeout=40)
+            ended(columba, good["id"], "sent", key=key, timeout=60)
         assert get(columba, "/readyz", "")["status"] == "ready"

@@ -28,7 +28,7 @@ def upload(columba: Program, body: bytes, kind: str = "image/png") -> Any:
 
 def follow(url: str) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -57,12 +57,12 @@ def test_what_comes_in_is_fetched_however_the_carrier_and_we_fare(columba: Progr
         columba.kill9()
         carrier.reply = Reply(body=JPEG, headers={"Content-Type": "image/jpeg"})
         columba.start()
-        eventually(lambda: follow(message["media"][0]) == (200, JPEG), 30)
+        eventually(lambda: follow(message["media"][0]) == (200, JPEG))
     told = [request.json for request in sink.wait(2)]
     assert {each["type"] for each in told} == {"message.received", "media.received"}
     assert next(each for each in told if each["type"] == "message.received")["data"]["media"][0].startswith(columba.url)
     columba.request("DELETE", f"/v1/webhooks/{hook.json['id']}")
-    (kept,) = get(columba, f"/v1/media?message={message['id']}")["data"]
+    (kept,) = get(columba, f"/v1/media?message_id={message['id']}")["data"]
     assert (kept["state"], kept["name"], kept["size"]) == ("ready", "cat.jpg", len(JPEG))
     assert columba.request("POST", f"/v1/messages/{message['id']}/redact").status == 200
     eventually(lambda: follow(message["media"][0])[0] == 404)

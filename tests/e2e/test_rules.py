@@ -38,7 +38,7 @@ def hear(columba: Program, text: str, sender: str = ANNA) -> str:
 
 def delivered(columba: Program, an_id: str, count: int = 1) -> list[Any]:
     def look() -> list[Any] | None:
-        found = get(columba, f"/v1/forwards?message={an_id}&kind=all&status=delivered")["data"]
+        found = get(columba, f"/v1/forwards?message_id={an_id}&kind=all&status=delivered")["data"]
         return found if len(found) >= count else None
 
     return eventually(look) or []
@@ -53,7 +53,7 @@ def no_rules(columba: Program) -> Iterator[None]:
 
 def run(columba: Program, *args: str, piped: str | None = None) -> str:
     env = {"COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.test_key, "PATH": ""}
-    done = subprocess.run([str(PROGRAM), *args], env=env, input=piped, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([str(PROGRAM), *args], env=env, input=piped, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -22,7 +22,7 @@ def columba() -> Iterator[Program]:
 def run(columba: Program, *words: str, code: int = 0, live: bool = False) -> Any:
     """What a command prints with --json."""
     env = {"COLUMBA_URL": columba.url, "COLUMBA_KEY": columba.live_key if live else columba.test_key}
-    done = subprocess.run([str(PROGRAM), *words, "--json"], env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([str(PROGRAM), *words, "--json"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, (done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -117,6 +117,17 @@ def test_the_audit_log_says_who_did_it(columba: Program) -> None:
     run(columba, "audit", "verify", "--data", str(columba.data), "--head", f"{found['entries']}:{'0' * 64}", code=1)
     checked = eventually(lambda: columba.request("GET", "/v1/audit/verify")).json
     assert checked["intact"]
+
+
+def test_the_audit_log_says_what_was_done_on_the_command_line(columba: Program) -> None:
+    an_id = json.loads(columba.run("keys", "create", "--mode", "test", "--json"))["id"]
+    columba.run("keys", "rotate", an_id)
+    columba.run("keys", "revoke", an_id)
+    noted = run(columba, "audit", "list", "--about", an_id)
+    assert [each["action"] for each in noted] == ["revoke_key", "rotate_key", "create_key"]
+    assert all(each["operator"] and each["key"] is None for each in noted)
+    checked = columba.request("GET", "/v1/audit/verify").json
+    assert (checked["intact"], checked["waiting"]) == (True, 0)
 
 
 def test_a_key_without_the_texts(columba: Program) -> None:

@@ -294,7 +294,7 @@ def test_a_dead_endpoint_slows_nobody(columba: Program, sink: Sink) -> None:
         began = time.monotonic()
         sent = at_once(lambda _: send(columba)["id"], range(30), threads=1)
         eventually(lambda: {request.json["data"]["id"] for request in sink.requests} == set(sent))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25  # those that hang do so for longer
         assert len(hanging.requests) == 2
 
 

@@ -26,7 +26,7 @@ def events_of(columba: Columba, page: int = PAGE, kept: int = KEPT) -> Events:
         feed = Feed(app.store, page, kept)
         app.publisher.on_events.append(feed.told)
         app.store.on_bell(feed.heard)
-    return Events(columba.api(endpoints(app.store, feed, app.keys, app.stopping)), feed)
+    return Events(columba.api(endpoints(app.store, feed, app.keys, app.stopping, app.events_since)), feed)
 
 
 @pytest_asyncio.fixture

@@ -194,8 +194,8 @@ async def test_what_was_redacted_is_not_told(events: Events, columba: Columba) -
                 assert (each.data["data"]["text"], each.data["data"]["redacted"]) == (None, True)
 
 
-async def test_another_process_makes_them(tmp_path: Path, postgres_url: str) -> None:
-    async with running(tmp_path / "a", postgres_url) as one, running(tmp_path / "b", postgres_url) as two:
+async def test_another_process_makes_them(tmp_path: Path, tables_url: str) -> None:
+    async with running(tmp_path / "a", tables_url) as one, running(tmp_path / "b", tables_url) as two:
         await two.app.snapshots.refresh()
         there = events_of(two)
         async with there.api.follow(STREAM, key=one.test_key) as stream:
@@ -211,11 +211,11 @@ async def test_another_process_makes_them(tmp_path: Path, postgres_url: str) -> 
 INSERT = "insert into events (id, account_id, mode, type, subject, at) values ($1, $2, 0, 101, 1, 0)"
 
 
-async def test_a_late_commit_is_not_passed_over(tmp_path: Path, postgres_url: str) -> None:
-    async with running(tmp_path, postgres_url) as columba:
+async def test_a_late_commit_is_not_passed_over(tmp_path: Path, tables_url: str) -> None:
+    async with running(tmp_path, tables_url) as columba:
         events = events_of(columba)
         before = await some(columba)
-        other = await asyncpg.connect(postgres_url)
+        other = await asyncpg.connect(tables_url)
         async with events.api.follow(STREAM) as stream:
             late = other.transaction()
             await late.start()
@@ -238,13 +238,13 @@ async def test_a_late_commit_is_not_passed_over(tmp_path: Path, postgres_url: st
         await other.close()
 
 
-async def test_a_restored_database_keeps_its_order(tmp_path: Path, postgres_url: str) -> None:
-    async with running(tmp_path, postgres_url) as columba:
+async def test_a_restored_database_keeps_its_order(tmp_path: Path, tables_url: str) -> None:
+    async with running(tmp_path, tables_url) as columba:
         events = events_of(columba)
         store = columba.app.store
         every = await some(columba, 4)
         assert await mend_order(store) == 0
-        other = await asyncpg.connect(postgres_url)
+        other = await asyncpg.connect(tables_url)
         await other.execute("update events set tx = tx + 1000000000000")  # as from a server that is much further
         await other.close()
         assert await mend_order(store) == 12

@@ -52,7 +52,7 @@ async def test_a_reader_that_leaves_ends_the_generator() -> None:
         await reader.readuntil(b"id: 3")
         assert not loft.left.is_set()
         writer.close()
-        await asyncio.wait_for(loft.left.wait(), 5)
+        await asyncio.wait_for(loft.left.wait(), 30)
 
 
 async def test_a_server_that_stops_ends_the_stream_cleanly() -> None:
@@ -61,9 +61,9 @@ async def test_a_server_that_stops_ends_the_stream_cleanly() -> None:
         reader, writer = await follow(port)
         await reader.readuntil(b"id: 3")
         loft.stopping.set()
-        rest = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+        rest = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 30)
         assert b"id: 4" not in rest
-        await asyncio.wait_for(loft.left.wait(), 5)
+        await asyncio.wait_for(loft.left.wait(), 30)
         writer.close()
 
 

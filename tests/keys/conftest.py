@@ -18,7 +18,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where a new store is to be."""
     if request.param == "sqlite":
         return tmp_path
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("tables_url")
     return url
 
 

@@ -22,6 +22,7 @@ from columba.keys.oauth import PATH, OAuth
 from columba.keys.repeats import Repeats
 from columba.store import Store, open_store
 from columba.vault import Vault
+from tests import tables
 
 START = 1_770_000_000_000
 SECOND, HOUR, DAY = 1000, 3_600_000, 86_400_000
@@ -154,6 +155,7 @@ class House:
 
 @contextlib.asynccontextmanager
 async def house(place: Path | str, clock: Clock, node: int = 1, vault: Vault | None = None) -> AsyncIterator[House]:
+    tables.lay(place)
     store = await open_store(place)
     it = House(store, node, clock, vault or Vault(b"k" * 32))
     await it.snapshots.start()

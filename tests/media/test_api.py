@@ -210,7 +210,7 @@ async def test_lists_are_paged_and_narrowed(house: House) -> None:
     rest = await house.get(f"/v1/media?limit=2&cursor={first['next_cursor']}")
     assert [each["id"] for each in (*first["data"], *rest["data"])] == made[::-1]
     assert (await house.get("/v1/media?origin=received"))["data"] == []
-    await house.get("/v1/media?message=nonsense", 422)
+    await house.get("/v1/media?message_id=nonsense", 422)
 
 
 async def test_a_deleted_file_is_gone_and_its_room_is_free(house: House) -> None:

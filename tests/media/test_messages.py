@@ -1,6 +1,7 @@
 """Messages with media: what goes out is shown and found, what comes in is fetched and kept, what is redacted is gone."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,7 +26,7 @@ HOUR = 3_600_000
 async def ready(house: House, message: Any, state: str = "ready") -> Any:
     async def look() -> Any:
         await house.app.fetching.step()
-        found = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+        found = (await house.get(f"/v1/media?message_id={message['id']}"))["data"]
         return found if found and all(each["state"] == state for each in found) else None
 
     return await eventually(look)
@@ -40,7 +41,7 @@ async def test_a_message_names_what_was_uploaded_and_shows_links(house: House) -
     assert (await house.follow(link)).body == PNG
     shown = await house.get(f"/v1/messages/{sent['id']}")
     assert shown["media"] == sent["media"]
-    listed = await house.get(f"/v1/media?message={sent['id']}")
+    listed = await house.get(f"/v1/media?message_id={sent['id']}")
     assert [each["id"] for each in listed["data"]] == [made["id"]]
     alone = await house.send(media=[made["id"]])
     assert (alone["text"], len(alone["media"])) == (None, 1)
@@ -115,7 +116,7 @@ async def test_a_carrier_that_fails_is_asked_again_until_it_has_it(house: House,
 
         async def failed(tries: int = tries) -> Any:
             await house.app.fetching.step()
-            (each,) = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+            (each,) = (await house.get(f"/v1/media?message_id={message['id']}"))["data"]
             return each if len(sink.requests) == tries and each["error"] else None
 
         pending = await eventually(failed)
@@ -147,7 +148,7 @@ async def test_an_address_inside_is_never_asked(house: House) -> None:
     await house.app.fetching.step()
 
     async def told() -> Any:
-        (each,) = (await house.get(f"/v1/media?message={message['id']}"))["data"]
+        (each,) = (await house.get(f"/v1/media?message_id={message['id']}"))["data"]
         return each["error"]
 
     assert "no address that is allowed" in await eventually(told)
@@ -179,7 +180,7 @@ async def test_a_carriers_credentials_go_to_its_own_host_alone(house: House, sin
 
         async def there() -> bool:
             await house.app.fetching.step()
-            path = f"/v1/media?message={ids.show('msg', message.id)}"
+            path = f"/v1/media?message_id={ids.show('msg', message.id)}"
             found = (await house.get(path, key=house.columba.live_key))["data"]
             return [each["state"] for each in found] == ["ready", "ready"]
 
@@ -225,7 +226,7 @@ async def test_redacting_deletes_what_only_that_message_had(house: House, sink: 
 
 async def test_what_a_waiting_message_needs_can_not_be_deleted(house: House) -> None:
     made = await house.upload(PNG, "image/png")
-    sent = await house.send(text="x", media=[made["id"]], send_at="2027-01-01T00:00:00Z")
+    sent = await house.send(text="x", media=[made["id"]], send_at=(datetime.now(UTC) + timedelta(days=30)).isoformat())
     refused = await house.api("DELETE", f"/v1/media/{made['id']}")
     assert (refused.status, refused.json["code"]) == (409, "conflict")
     await house.api("POST", f"/v1/messages/{sent['id']}/cancel")
@@ -368,12 +369,12 @@ async def test_a_carrier_that_hangs_keeps_no_other_waiting(
     hung.set()
 
 
-async def test_two_processes_fetch_it_once(tmp_path: Path, postgres_url: str, clock: Clock, sink: Sink) -> None:
+async def test_two_processes_fetch_it_once(tmp_path: Path, tables_url: str, clock: Clock, sink: Sink) -> None:
     settings: dict[str, Any] = {"allow_network": LOOPBACK, "secret_key": "ab" * 32}
     sink.reply = Reply(body=JPEG)
     async with (
-        running(tmp_path / "a", postgres_url, **settings) as one,
-        running(tmp_path / "b", postgres_url, **settings) as two,
+        running(tmp_path / "a", tables_url, **settings) as one,
+        running(tmp_path / "b", tables_url, **settings) as two,
     ):
         house, other = House(one, clock, tmp_path), House(two, clock, tmp_path)
         message = await house.text_in(*(f"{sink.url}/{n}" for n in range(8)))

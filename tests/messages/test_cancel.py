@@ -42,7 +42,7 @@ async def test_a_queued_message_is_not_sent(api: Api, columba: Columba) -> None:
 
 
 async def test_a_scheduled_message_is_not_sent(api: Api) -> None:
-    later = (datetime.now(UTC) + timedelta(seconds=0.4)).isoformat()
+    later = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     an_id = (await api("POST", "/v1/messages", {**ONE, "send_at": later})).json["id"]
     assert (await api("POST", f"/v1/messages/{an_id}/cancel")).json["status"] == "canceled"
     on_time = (await api("POST", "/v1/messages", {**ONE, "send_at": later})).json["id"]
@@ -142,11 +142,11 @@ async def test_a_race_with_the_carrier(tmp_path: Path, database: str) -> None:
         await race([messages_of(columba)], 60, record)
 
 
-async def test_another_process_has_it(tmp_path: Path, postgres_url: str) -> None:
+async def test_another_process_has_it(tmp_path: Path, tables_url: str) -> None:
     record = tmp_path / "taken"
     async with (
-        running(tmp_path / "a", postgres_url, sandbox_record=str(record)) as one,
-        running(tmp_path / "b", postgres_url, sandbox_record=str(record)) as two,
+        running(tmp_path / "a", tables_url, sandbox_record=str(record)) as one,
+        running(tmp_path / "b", tables_url, sandbox_record=str(record)) as two,
     ):
         await two.app.snapshots.refresh()
         apis = [messages_of(one), messages_of(two)]

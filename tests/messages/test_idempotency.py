@@ -75,8 +75,8 @@ async def test_a_refused_message_takes_no_key(api: Api) -> None:
     assert (await api("POST", "/v1/messages", ONE, headers=KEY)).status == 202
 
 
-async def test_two_processes_take_one_key_once(tmp_path: Path, postgres_url: str) -> None:
-    async with running(tmp_path / "a", postgres_url) as one, running(tmp_path / "b", postgres_url) as two:
+async def test_two_processes_take_one_key_once(tmp_path: Path, tables_url: str) -> None:
+    async with running(tmp_path / "a", tables_url) as one, running(tmp_path / "b", tables_url) as two:
         await two.app.snapshots.refresh()
         apis = [messages_of(one), messages_of(two)]
         replies = await asyncio.gather(

@@ -21,7 +21,7 @@ from tests.keeper import free_port, leashed
 from tests.peers import Missing
 
 RECIPE = Path(__file__).parents[2] / "docs" / "smpp.md"
-PATIENCE = 10.0
+PATIENCE = 30.0
 PASSWORD = "kannel"
 
 CORE = """

@@ -11,7 +11,7 @@ from typing import Any
 from tests.keeper import leashed
 from tests.peers import npm_packages
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 Event = dict[str, Any]
 
 

@@ -12,6 +12,7 @@ from tests.api import Columba, eventually, running
 from tests.store import places
 
 ANNA = "+447700900777"
+DAY = 86_400_000
 
 
 async def entries(columba: Columba, query: str = "") -> list[Any]:
@@ -97,6 +98,7 @@ TAMPERED = (
     ("update audit set at = at + 1 where n = 3", 3),
     ("update audit set mode = 1 where n = 1", 1),
     ("delete from audit where n = 4", 4),
+    ("update audit_heads set hash = 'x'", 4),
 )
 
 
@@ -124,9 +126,9 @@ async def test_what_was_cut_off_is_found_with_a_head_that_was_noted(tmp_path: Pa
         assert (await audit.verify(columba.account_id, Head(3, noted.head))).broken == 3
 
 
-async def test_processes_share_a_chain(tmp_path: Path, postgres_url: str) -> None:
+async def test_processes_share_a_chain(tmp_path: Path, tables_url: str) -> None:
     key = {"secret_key": "ab" * 32}
-    async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
+    async with running(tmp_path / "a", tables_url, **key) as one, running(tmp_path / "b", tables_url, **key) as two:
         await asyncio.gather(*(change(each, f"t{n}{k}") for n in range(10) for k, each in enumerate((one, two))))
         found = await one.app.audit.verify(one.account_id)
         assert found.broken is None
@@ -154,3 +156,57 @@ async def test_a_key_for_metadata_reads_no_texts(columba: Columba) -> None:
     maker = await columba.key(scopes=["messages:metadata", "keys:write"])
     made = {"name": "more", "mode": "test", "scopes": ["messages:read"]}
     assert (await api("POST", "/v1/keys", made, key=maker)).status == 403  # it can't make itself a stronger one
+
+
+async def test_what_is_too_old_goes_and_the_rest_is_still_whole(columba: Columba) -> None:
+    now = columba.app.ids._clock
+    for n in range(5):
+        await change(columba, f"t{n}")
+    before = now() + 1
+    noted = await columba.app.audit.verify(columba.account_id)
+    await eventually(lambda: _later(now, before))
+    for n in range(5, 8):
+        await change(columba, f"t{n}")
+    log = columba.app.audit
+    assert await log.sweep(before) == 5
+    assert await log.sweep(before) == 0
+    assert {each["n"] for each in await entries(columba, "action=create_template")} == {6, 7, 8}
+    found = (await columba.whole("GET", "/v1/audit/verify")).json
+    assert (found["intact"], found["entries"], found["let_go"]) == (True, 8, 5)
+    was = Head(noted.entries, noted.head)
+    assert (await log.verify(columba.account_id, was)).broken is None  # a head that was noted before
+    assert (await log.verify(columba.account_id, was._replace(hash="00"))).broken == 5
+
+
+async def _later(now: Any, than: int) -> bool:
+    return bool(now() > than)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    ["update audit_begins set n = 6", "update audit_begins set hash = 'x'", "delete from audit_begins",
+     "delete from audit where n = 6"],
+)  # fmt: skip
+async def test_nobody_else_can_let_go(tmp_path: Path, tampering: str) -> None:
+    async with running(tmp_path) as columba:
+        for n in range(5):
+            await change(columba, f"t{n}")
+        before = columba.app.ids._clock() + 1
+        await eventually(lambda: _later(columba.app.ids._clock, before))
+        for n in range(5, 8):
+            await change(columba, f"t{n}")
+        assert await columba.app.audit.sweep(before) == 5
+        await places.execute(tmp_path, tampering)
+        if "n = 6" in tampering:
+            await places.execute(tmp_path, "delete from audit where n = 6")
+        verdict = await columba.app.audit.verify(columba.account_id)
+        assert verdict.broken is not None, verdict
+        assert await columba.app.audit.sweep(columba.app.ids._clock() + DAY) == 0
+
+
+async def test_it_is_whole_while_more_is_written(columba: Columba) -> None:
+    writing = asyncio.gather(*(change(columba, f"t{n}") for n in range(30)))
+    while not writing.done():
+        found = await columba.app.audit.verify(columba.account_id)
+        assert (found.broken, found.why) == (None, "")
+    await writing

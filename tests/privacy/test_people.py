@@ -142,9 +142,9 @@ async def test_what_is_erased_is_delivered_to_nobody_any_more(tmp_path: Path) ->
             assert not any(ANNA.encode() in request.body for request in list(sink.requests)[before:])
 
 
-async def test_other_processes_forget_too(tmp_path: Path, postgres_url: str) -> None:
+async def test_other_processes_forget_too(tmp_path: Path, tables_url: str) -> None:
     key = {"secret_key": "ab" * 32}
-    async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
+    async with running(tmp_path / "a", tables_url, **key) as one, running(tmp_path / "b", tables_url, **key) as two:
         forgotten: list[int] = []
         two.app.people._forget = forgotten.append
         sent = [await one.send(ANNA, f"canary {n}") for n in range(3)]

@@ -3,13 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from columba.core import status
+from columba.core import ids, status
 from columba.core.events import SQL as CORE
 from columba.core.model import message_of
+from columba.store import Step, plan
+from columba.store.sql import Statement
 from tests.api import Columba, eventually
 
 ANNA = "+447700900777"
 DAY = 86_400_000
+EVENT = Statement("test_event", (), (), "select id from events where type = 50")
+DELIVER = Statement(
+    "test_deliver", (("endpoint_id", "int"), ("event_id", "int"), ("at", "int")), (),
+    "insert into deliveries (endpoint_id, event_id, due_at, updated_at) select endpoint_id, event_id, at, at from {rows} r",
+)  # fmt: skip
 
 
 async def delivered(columba: Columba, *ids: int) -> None:
@@ -35,8 +42,8 @@ async def sweep(columba: Columba, days: float) -> int:
 async def test_texts_and_numbers_go_by_class(columba: Columba) -> None:
     api = columba.whole
     asked = {"bodies": {"otp": 1, "marketing": 30}, "numbers": {"otp": 2}}
-    assert (await api("PUT", "/v1/privacy/retention", asked)).status == 200
-    assert (await api("GET", "/v1/privacy/retention")).json["bodies"] == {
+    assert (await api("PATCH", "/v1/settings/retention", asked)).status == 200
+    assert (await api("GET", "/v1/settings/retention")).json["bodies"] == {
         "otp": 1,
         "transactional": None,
         "marketing": 30,
@@ -60,7 +67,7 @@ async def test_texts_and_numbers_go_by_class(columba: Columba) -> None:
 
 async def test_what_is_not_over_yet_is_spared_until_it_is(columba: Columba) -> None:
     api = columba.whole
-    assert (await api("PUT", "/v1/privacy/retention", {"bodies": {"transactional": 1}})).status == 200
+    assert (await api("PATCH", "/v1/settings/retention", {"bodies": {"transactional": 1}})).status == 200
     later = (datetime.now(UTC) + timedelta(days=60)).isoformat()
     made = (await api("POST", "/v1/messages", {"to": ANNA, "text": "Later", "send_at": later})).json
     sent = await columba.send(ANNA, "Now")
@@ -71,3 +78,47 @@ async def test_what_is_not_over_yet_is_spared_until_it_is(columba: Columba) -> N
     assert await sweep(columba, 2) == 1
     assert (await api("GET", f"/v1/messages/{made['id']}")).json["text"] is None
     assert await sweep(columba, 2) == 0
+
+
+async def count(columba: Columba, table: str) -> int:
+    return int(
+        (await columba.app.store.read(Statement(f"test_{table}", (), (), f"select count(*) from {table}")))[0][0]
+    )
+
+
+async def test_messages_go_with_all_that_hangs_on_them(columba: Columba) -> None:
+    api = columba.whole
+    assert (await api("PATCH", "/v1/settings/retention", {"messages": {"transactional": 30}})).status == 200
+    sent = await columba.send(ANNA, "Hello", tags=["greeting"])
+    code = await columba.send(ANNA, "123456", klass=status.OTP)
+    came = await api("POST", "/v1/sandbox/inbound", {"from": ANNA, "to": "+12025550100", "text": "Hi"})
+    assert came.status == 201
+    await delivered(columba, sent.id, code.id)
+    await sweep(columba, 29)
+    assert await count(columba, "messages") == 3
+    assert await sweep(columba, 31) == 2
+    for table in ("messages", "bodies", "parts", "tags"):
+        assert await count(columba, table) == (table != "tags"), table
+    assert (await api("GET", f"/v1/messages/{ids.show('msg', code.id)}")).json["text"] == "123456"
+    assert (await api("GET", f"/v1/messages/{ids.show('msg', sent.id)}")).status == 404
+    kept = (await api("GET", "/v1/events")).json["data"]
+    assert {each["data"]["id"] for each in kept} == {ids.show("msg", code.id)}
+    assert await sweep(columba, 32) == 0
+
+
+async def test_a_message_waits_for_what_it_set_in_motion(columba: Columba) -> None:
+    assert (await columba.whole("PATCH", "/v1/settings/retention", {"messages": {"transactional": 1}})).status == 200
+    sent = await columba.send(ANNA, "Hello")
+    await delivered(columba, sent.id)
+    ((event_id,),) = await columba.app.store.read(EVENT)
+    await columba.app.store.commit(plan(Step(DELIVER, [(1 << 40, event_id, columba.app.ids._clock() + 80 * DAY)])))
+    assert await sweep(columba, 2) == 0
+    assert await count(columba, "privacy_left") == 1
+    assert await sweep(columba, 100) == 0
+    assert await sweep(columba, 171) == 1
+    assert (
+        await count(columba, "messages")
+        == await count(columba, "deliveries")
+        == await count(columba, "privacy_left")
+        == 0
+    )

@@ -88,12 +88,12 @@ async def test_what_has_waited_for_too_long_is_looked_at_again(house: House) -> 
 
 async def test_an_account_s_own_windows(house: House) -> None:
     own = Window("*", ("transactional",), DAYS[:5], "09:00", "17:00")
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=[own]))
+    await house.set(house.quiet.policy, Document(windows=[own]))
     house.clock.now = int(datetime(2027, 1, 16, 12, 0, tzinfo=UTC).timestamp()) * 1000  # a Saturday
     message = await house.say(SOMEBODY)
     assert datetime.fromtimestamp(message.due_at / 1000, UTC) == datetime(2027, 1, 18, 9, 0, tzinfo=UTC)
     assert (await house.say(SOMEBODY, account=2)).status == status.QUEUED
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, None)
+    await house.set(house.quiet.policy, None)
     assert (await house.say(SOMEBODY)).status == status.QUEUED
 
 
@@ -101,13 +101,13 @@ async def test_windows_that_never_open_refuse(house: House) -> None:
     never = [
         Window(country, ("transactional",), (day,), "09:00", "17:00") for country, day in (("*", "mon"), ("GB", "tue"))
     ]
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=never))
+    await house.set(house.quiet.policy, Document(windows=never))
     assert await house.code(SOMEBODY) == "quiet_hours"
 
 
 async def test_answers_to_people_are_spared(house: House) -> None:
     own = Window("*", ("transactional",), DAYS, "09:00", "09:01")
-    await house.policies.set(house.quiet.policy, 1, status.LIVE, Document(windows=[own]))
+    await house.set(house.quiet.policy, Document(windows=[own]))
     await house.hears("stop")
     await until(lambda: bool(house.network.to(SOMEBODY)))
 

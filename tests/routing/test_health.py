@@ -115,12 +115,12 @@ async def test_receipts_count_for_their_carrier_but_not_those_about_the_number(t
     assert (round(health["delivered"]), round(health["undelivered"]), round(health["taken"])) == (4, 2, 9)
 
 
-async def test_processes_tell_each_other(tmp_path: Path, postgres_url: str) -> None:
+async def test_processes_tell_each_other(tmp_path: Path, tables_url: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    async with routed(tmp_path / "a", postgres_url, secret_key="ab" * 32) as one:
+    async with routed(tmp_path / "a", tables_url, secret_key="ab" * 32) as one:
         an_id = number(await one.make())
-        async with routed(tmp_path / "b", postgres_url, secret_key="ab" * 32) as other:
+        async with routed(tmp_path / "b", tables_url, secret_key="ab" * 32) as other:
             await eventually(lambda: _true(len(one.app.lanes.peers) == 2 and len(other.app.lanes.peers) == 2))
             await _load(other)
             one.app.healths.settled(an_id, 0, 200, 200)

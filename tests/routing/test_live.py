@@ -309,12 +309,12 @@ async def test_what_waits_on_lanes_that_go_moves_to_those_that_stay(house: Route
     await house.until(an_id, lambda it: all(each["state"] == "up" for each in it["sessions"]))
 
 
-async def test_one_process_sees_the_sessions_of_another(tmp_path: Path, postgres_url: str) -> None:
+async def test_one_process_sees_the_sessions_of_another(tmp_path: Path, tables_url: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    async with routed(tmp_path / "a", postgres_url, secret_key="ab" * 32) as first:
+    async with routed(tmp_path / "a", tables_url, secret_key="ab" * 32) as first:
         an_id = await first.make({"host": "a"}, kind="line", lanes=8)
-        async with routed(tmp_path / "b", postgres_url, secret_key="ab" * 32) as second:
+        async with routed(tmp_path / "b", tables_url, secret_key="ab" * 32) as second:
             second.api.key = first.columba.live_key
             lane = number(an_id)
 

@@ -208,11 +208,11 @@ async def test_without_routes_explain_names_the_carriers(small: Routed) -> None:
     assert {each["id"]: each["why"] for each in explained["carriers"]} == {one: "It is not enabled.", other: ""}
 
 
-async def test_changes_are_in_force_in_every_process(tmp_path: Path, postgres_url: str) -> None:
+async def test_changes_are_in_force_in_every_process(tmp_path: Path, tables_url: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     key = {"secret_key": "ab" * 32}
-    async with routed(tmp_path / "a", postgres_url, **key) as one, routed(tmp_path / "b", postgres_url, **key) as two:
+    async with routed(tmp_path / "a", tables_url, **key) as one, routed(tmp_path / "b", tables_url, **key) as two:
         first, second = await carriers(one)
         route = await add(one, first)
         two.api.key = one.columba.live_key

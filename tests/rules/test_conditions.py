@@ -18,7 +18,7 @@ WEDNESDAY = parse_time("2026-07-15T08:30:00Z")
 CARRIER = 128
 
 
-def text(said: str = "Order 12, please", at: int = WEDNESDAY, media: tuple[str, ...] = (), **facts: bool) -> Said:
+def text(said: str = "Order 12, please", at: int = WEDNESDAY, media: tuple[str, ...] = (), **facts: Any) -> Said:
     extra = Extra(media=[*media]) if media else Extra()
     message = Message(
         ids.first_at(at) + 1,

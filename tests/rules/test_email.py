@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.alerts.postbox import Postbox
 from tests.api import eventually, running
-from tests.rules.conftest import LOOPBACK, ONE_STORE, Clock, House
+from tests.rules.conftest import LOOPBACK, Clock, House
 
 
 @pytest.fixture
@@ -61,9 +61,17 @@ async def test_a_server_that_has_no_time_is_asked_again_and_one_that_refuses_is_
     assert dead["error"]["code"] == "mail_refused"
 
 
-@ONE_STORE
-async def test_without_a_mail_server_it_is_dead_and_says_why(house: House) -> None:
-    await house.rule(RULE)
-    await house.hear("Hello")
-    (dead,) = await house.forwards(1, "dead")
-    assert "smtp_url" in dead["error"]["detail"]
+async def test_without_a_mail_server_it_is_refused_and_where_it_is_gone_dead(
+    tmp_path: Path, clock: Clock, box: Postbox
+) -> None:
+    made = {"name": "x", "then": [{"tag": "a"}, RULE]}
+    async with running(tmp_path, smtp_url=f"smtp://127.0.0.1:{box.port}?tls=off") as columba:
+        assert (await columba.whole("POST", "/v1/rules", made)).status == 201
+    async with running(tmp_path) as columba:
+        house = House(columba, clock)
+        reply = await house.api("POST", "/v1/rules", made)
+        assert (reply.status, reply.fields) == (422, [("then[1].email", "no_mail_server")])
+        assert "smtp_url" in reply.json["detail"]
+        await house.hear("Hello")
+        (dead,) = await house.forwards(1, "dead")
+        assert "smtp_url" in dead["error"]["detail"]

@@ -16,7 +16,7 @@ async def test_a_text_goes_where_its_rule_says(house: House, sink: Sink) -> None
     assert request.path == "/orders"
     assert request.json == {"from": ANNA, "text": "Order 12, please", "order": "12"}
     (forward,) = await house.forwards(1, "delivered")
-    assert forward["message"] == message
+    assert forward["message_id"] == message
     assert forward["rule"] == rule["id"]
     assert forward["destination"] == destination
     assert request.headers["idempotency-key"] == forward["id"]

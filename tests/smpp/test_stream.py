@@ -31,7 +31,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 def run(request: pytest.FixtureRequest) -> Run:
     def in_loop(story: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(story, 20))
+            runner.run(asyncio.wait_for(story, 60))
 
     return in_loop
 

@@ -319,12 +319,12 @@ async def test_budgets_and_prices_are_their_accounts_and_modes(house: Routed) ->
     assert len((await house.api("GET", "/v1/prices")).json["data"]) == 2
 
 
-async def test_two_processes_that_accept_at_once_overshoot_nothing(tmp_path: Path, postgres_url: str) -> None:
+async def test_two_processes_that_accept_at_once_overshoot_nothing(tmp_path: Path, tables_url: str) -> None:
     """Singles, batches and repeated keys, from both at the same moments: what is accepted costs what there was."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     key = {"secret_key": "ab" * 32}
-    async with routed(tmp_path / "a", postgres_url, **key) as one, routed(tmp_path / "b", postgres_url, **key) as two:
+    async with routed(tmp_path / "a", tables_url, **key) as one, routed(tmp_path / "b", tables_url, **key) as two:
         await one.make({"receipt_ms": 1}, name="A")
         await prices(one)
         await budget(one, balance="4", daily_cap="4.2")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from columba.store import Plan, Step, Store, StoreRefused, StoreUnavailable, open_store, plan
@@ -24,7 +25,7 @@ def insert(an_id: int, name: str = "dove") -> Plan:
     return plan(Step(BIRDS["insert_birds"], [(an_id, name, 1.0, an_id)]))
 
 
-async def until(true: Callable[[], bool], patience: float = 10.0) -> None:
+async def until(true: Callable[[], bool], patience: float = 30.0) -> None:
     deadline = asyncio.get_running_loop().time() + patience
     while not true():
         assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
@@ -101,6 +102,65 @@ async def test_a_full_disk_is_said_and_work_resumes_when_there_is_room(tmp_path:
                 await go_on(first + 500)  # nobody had to help
             found = [row[0] for row in await store.read(BIRDS["all_birds"])]
             assert found == sorted(kept)
+
+
+# A file that is taken away
+
+
+@pytest.mark.parametrize("what", ["columba.db", "columba.db-wal"])
+async def test_nothing_is_acknowledged_that_goes_to_a_file_that_is_gone(tmp_path: Path, what: str) -> None:
+    async with places.opened(tmp_path) as store:
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        await store.commit(insert(1))
+        (tmp_path / what).rename(tmp_path / "aside")
+        for n in (2, 3):
+            with pytest.raises(StoreUnavailable) as refused:
+                await store.commit(insert(n))
+            assert "removed or replaced while the server runs" in refused.value.why
+        (tmp_path / what).write_bytes(b"")
+        with pytest.raises(StoreUnavailable):
+            await store.commit(insert(4))
+        (tmp_path / "aside").replace(tmp_path / what)
+        await store.commit(insert(5))
+        assert 5 in {row[0] for row in await store.read(BIRDS["all_birds"])}
+
+
+async def test_a_writer_makes_no_new_database(tmp_path: Path) -> None:
+    async with places.opened(tmp_path) as store:
+        assert isinstance(store, SqliteStore)
+        assert store._process is not None
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        (tmp_path / "columba.db").rename(tmp_path / "aside")
+        store._process.kill()
+        await until(lambda: "unable to open" in store._why)
+        assert not (tmp_path / "columba.db").exists()
+        with pytest.raises(StoreUnavailable, match="store"):
+            await store.commit(insert(1))
+        (tmp_path / "aside").rename(tmp_path / "columba.db")
+        await until(lambda: not store._why)
+        await store.commit(insert(2))
+
+
+async def test_why_the_store_can_not_be_written_is_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with places.opened(tmp_path) as store:
+        await places.execute(tmp_path, places.TABLES["sqlite"])
+        await store.commit(insert(0))
+        (tmp_path / "columba.db").rename(tmp_path / "aside")
+        for n in (1, 2, 3):
+            with contextlib.suppress(StoreUnavailable):
+                await store.commit(insert(n))
+        (tmp_path / "aside").rename(tmp_path / "columba.db")
+        assert isinstance(store, SqliteStore)
+        store.journal._failed_at -= 2
+        await store.commit(insert(5))
+        await store.commit(insert(6))
+    said = capfd.readouterr()
+    lines = [line for line in (said.out + said.err).splitlines() if "store." in line]
+    assert [("store.unavailable" in line, "store.available" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "removed or replaced" in lines[0]
 
 
 # A writer that dies
@@ -294,3 +354,58 @@ async def test_ringing_harms_nobody_where_nobody_listens(store: Store) -> None:
     with contextlib.suppress(StoreUnavailable):
         await store.commit(insert(1))
     assert len(await store.read(BIRDS["all_birds"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("/nothere", r'no such database .*"nothere".*createdb'),
+        ("nobody@", r"lets nobody in .*Check the user and the password"),
+        (":notaport/", r"no URL of PostgreSQL"),
+    ],
+)
+async def test_what_is_wrong_with_a_url_is_said_at_once(postgres_url: str, wrong: str, why: str) -> None:
+    server, _, name = postgres_url.rpartition("/")
+    urls = {
+        "/nothere": f"{server}/nothere",
+        "nobody@": postgres_url.replace("postgres@", "nobody@"),
+        ":notaport/": f"postgresql://postgres@127.0.0.1:notaport/{name}",
+    }
+    with pytest.raises(StoreRefused, match=why):
+        await open_store(urls[wrong], patience=60)
+
+
+async def test_a_user_that_may_make_no_tables_is_told(postgres_url: str) -> None:
+    await places.execute(postgres_url, "create role guest login; revoke create on schema public from public")
+    with pytest.raises(StoreRefused, match=r"may not make tables.*GRANT CREATE"):
+        await open_store(postgres_url.replace("postgres@", "guest@"))
+    await places.execute(postgres_url, "drop role guest; select 1")
+
+
+async def test_a_user_that_may_make_no_temporary_functions_is_told(postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    await places.execute(postgres_url, f"create role passer login; revoke temporary on database {name} from public")
+    with pytest.raises(
+        StoreRefused, match=rf"passer may not make temporary .*grant temporary on database {name} to passer"
+    ):
+        await open_store(postgres_url.replace("postgres@", "passer@"))
+    await places.execute(postgres_url, "drop role passer; select 1")
+
+
+async def test_a_server_that_is_still_starting_is_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    really, tries = asyncpg.connect, 0
+
+    async def connect(*args: object, **how: object) -> object:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise asyncpg.CannotConnectNowError("the database system is starting up")
+        return await really(*args, **how)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    store = await open_store(postgres_url, patience=30)
+    await store.close()
+    said = capfd.readouterr()
+    assert (said.out + said.err).count("store.waiting") == 1

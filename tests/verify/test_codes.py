@@ -24,7 +24,7 @@ async def test_the_right_code_is_right_once(columba: Columba) -> None:
     shown = (await api("GET", f"/v1/verifications/{begun['id']}")).json
     assert (shown["status"], shown["checks"]) == ("approved", 2)
     (told,) = await events_of(columba, "approved")
-    assert (told["id"], told["status"]) == (begun["id"], "approved")
+    assert (told["id"], told["status"], told["checks"]) == (begun["id"], "approved", 2)
 
 
 async def test_of_100_at_once_one_succeeds(columba: Columba) -> None:
@@ -47,9 +47,9 @@ async def test_of_100_in_one_transaction_one_succeeds(columba: Columba) -> None:
     assert len(await events_of(columba, "approved")) == 1
 
 
-async def test_of_100_at_once_in_two_processes_one_succeeds(tmp_path: Path, postgres_url: str) -> None:
+async def test_of_100_at_once_in_two_processes_one_succeeds(tmp_path: Path, tables_url: str) -> None:
     key = {"secret_key": "ab" * 32}
-    async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
+    async with running(tmp_path / "a", tables_url, **key) as one, running(tmp_path / "b", tables_url, **key) as two:
         begun = await start(one.whole)
         code = await code_of(one.whole, begun)
         tries = await asyncio.gather(*(check(each.whole, begun, code) for _ in range(50) for each in (one, two)))
@@ -247,7 +247,7 @@ async def test_scopes(small: Columba) -> None:
     assert (await api("POST", "/v1/verifications", {"to": ANNA}, key=reader)).status == 403
     assert (await api("GET", f"/v1/verifications/{begun['id']}", key=reader)).status == 200
     assert (await api("GET", f"/v1/verifications/{begun['id']}", key=writer)).status == 403
-    assert (await api("PUT", "/v1/verifications/settings", {}, key=writer)).status == 403
+    assert (await api("PATCH", "/v1/settings/verifications", {}, key=writer)).status == 403
 
 
 def test_codes_are_as_random_as_their_key_and_hashes_tell_nothing() -> None:

@@ -46,7 +46,7 @@ async def test_an_attack_on_a_prefix_is_stopped_within_50_sends(small: Columba, 
     came = await attack([small], beginning, digits, requests)
     assert came["sent"] <= 50
     assert came["blocked"] + came["too_many_attempts"] + came["sent"] == requests
-    await small.app.verifying.report()
+    await small.app.verifying.counting.report()
     (told,) = await events_of(small, "blocked")
     assert told["kind"] == "prefix"
     assert (beginning + "0" * 8).startswith(told["value"][: len(beginning)])
@@ -54,9 +54,9 @@ async def test_an_attack_on_a_prefix_is_stopped_within_50_sends(small: Columba, 
     assert (block["value"], block["unentered"]) == (told["value"], came["sent"])
 
 
-async def test_two_processes_share_what_they_have_counted(tmp_path: Path, postgres_url: str) -> None:
+async def test_two_processes_share_what_they_have_counted(tmp_path: Path, tables_url: str) -> None:
     key = {"secret_key": "ab" * 32}
-    async with running(tmp_path / "a", postgres_url, **key) as one, running(tmp_path / "b", postgres_url, **key) as two:
+    async with running(tmp_path / "a", tables_url, **key) as one, running(tmp_path / "b", tables_url, **key) as two:
         came = await attack([one, two], "+44791", 7, 1_000)
         assert 0 < came["sent"] <= 50
 
@@ -87,7 +87,7 @@ async def test_a_rush_of_people_is_let_go_on_once_they_enter_their_codes(columba
     assert len(begun) == 44
     for each in begun[:20]:
         assert await check(api, each, await code_of(api, each)) == ("approved", True)
-    columba.app.verifying._blocked.clear()  # what memory believes for two seconds
+    columba.app.verifying.counting._blocked.clear()  # what memory believes for two seconds
     assert (await start(api, "+447911000200"))["status"] == "pending"
     assert (await api("GET", "/v1/verifications/blocks")).json["data"] != []
     for each in begun[20:]:
@@ -136,7 +136,7 @@ async def test_what_an_account_sets(small: Columba) -> None:
     api = small.whole
     for settings, asked, (status, code) in SETTINGS:
         key = await small.key(account_id=await small.another_account())
-        assert (await api("PUT", "/v1/verifications/settings", settings, key=key)).status == 200
+        assert (await api("PATCH", "/v1/settings/verifications", settings, key=key)).status == 200
         for n, each in enumerate(asked):
             to = {"to": f"+44774112300{n}", **each}
             reply = await api("POST", "/v1/verifications", to, key=key)
@@ -148,7 +148,7 @@ async def test_what_codes_may_cost_in_a_day(columba: Columba) -> None:
     api = columba.whole
     assert (await api("POST", "/v1/prices", {"csv": "country,price,currency\nGB,0.04,EUR\n"})).status < 300
     settings = {"guard": {"daily_spend": "0.1"}}
-    assert (await api("PUT", "/v1/verifications/settings", settings)).json["guard"]["daily_spend"] == "0.1"
+    assert (await api("PATCH", "/v1/settings/verifications", settings)).json["guard"]["daily_spend"] == "0.1"
     begun = [await start(api, f"+44774112300{n}") for n in (0, 2)]
     reply = await api("POST", "/v1/verifications", {"to": "+447741123003"})
     assert (reply.status, reply.json["code"]) == (429, "too_many_attempts")
@@ -159,7 +159,7 @@ async def test_what_codes_may_cost_in_a_day(columba: Columba) -> None:
 async def test_whom_an_account_trusts_is_not_counted_with_others(small: Columba) -> None:
     allow = [{"kind": "prefix", "value": "+44791112"}, {"kind": "country", "value": "FR"}]
     settings = {"allow": allow, "countries": ["GB"]}
-    assert (await small.whole("PUT", "/v1/verifications/settings", settings)).status == 200
+    assert (await small.whole("PATCH", "/v1/settings/verifications", settings)).status == 200
     came = await attack([small], "+44791112", 4, 100)
     assert came["sent"] >= 95  # but for numbers that were drawn too often
     assert (await start(small.whole, "+33612345678"))["status"] == "pending"
@@ -178,24 +178,24 @@ async def test_live_keys_send_to_their_own_country_alone(tmp_path: Path) -> None
 async def test_settings_are_checked_and_kept(columba: Columba) -> None:
     api = columba.whole
     asked = {"brand": "Acme", "length": 4, "expires_in": 120, "guard": {"spare": 10}}
-    shown = (await api("PUT", "/v1/verifications/settings", asked)).json
+    shown = (await api("PATCH", "/v1/settings/verifications", asked)).json
     assert (shown["brand"], shown["checks"], shown["guard"]["number_sends"]) == ("Acme", 5, 5)
-    assert (await api("GET", "/v1/verifications/settings")).json == shown
-    assert (await api("GET", "/v1/verifications/settings", key=columba.live_key)).json["brand"] == ""
+    assert (await api("GET", "/v1/settings/verifications")).json == shown
+    assert (await api("GET", "/v1/settings/verifications", key=columba.live_key)).json["brand"] == ""
     assert (await start(api))["length"] == 4
     for wrong, field in (
         ({"countries": ["XX"]}, "countries[0]"), ({"deny": [{"kind": "prefix", "value": "44"}]}, "deny[0].value"),
         ({"allow": [{"kind": "address", "value": "x"}]}, "allow[0].value"), ({"guard": {"spare": -1}}, "guard.spare"),
     ):  # fmt: skip
-        reply = await api("PUT", "/v1/verifications/settings", wrong)
+        reply = await api("PATCH", "/v1/settings/verifications", wrong)
         assert (reply.status, reply.fields[0][0]) == (422, field)
 
 
 async def test_counts_are_forgotten(columba: Columba) -> None:
     await start(columba.whole)
-    verifying = columba.app.verifying
+    counting = columba.app.verifying.counting
     now = columba.app.ids._clock
     for later, left in ((0, True), (4 * 86_400_000, False)):
-        verifying._clock = lambda later=later: now() + later  # type: ignore[misc]
-        await verifying.sweep()
+        counting._clock = lambda later=later: now() + later  # type: ignore[misc]
+        await counting.sweep()
         assert bool(await columba.app.store.read(COUNTS)) is left

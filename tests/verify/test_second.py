@@ -19,7 +19,7 @@ async def two_carriers(columba: Columba) -> Api:
         made.append({"carrier": reply.json["id"]})
     route = {"name": "all", "when": {}, "carriers": made, "strategy": "order", "position": 1}
     assert (await api("POST", "/v1/routes", route)).status == 201
-    assert (await api("PUT", "/v1/verifications/settings", {"countries": ["GB"]})).status == 200
+    assert (await api("PATCH", "/v1/settings/verifications", {"countries": ["GB"]})).status == 200
     return api
 
 

@@ -132,7 +132,7 @@ class House:
     async def redact(self, message_id: int) -> None:
         """As `POST /v1/messages/{id}/redact` does."""
         (row,) = await self.app.store.read(SQL["messages_by_id"], [(message_id,)])
-        await Redacting(self.app.store, self.clock, [self.app.delivering.forget])(message_of(row))
+        await Redacting(self.app.store, self.clock, [self.app.delivering.reread])(message_of(row))
 
 
 def waited(delivery: Any) -> float:

@@ -248,12 +248,12 @@ async def test_a_text_that_was_redacted_is_sent_no_more(house: House, sink: Sink
 async def test_that_a_text_was_redacted_is_seen_though_nobody_said_so(
     house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("columba.webhooks.delivering.STALE_S", -1.0)  # all that waits has waited for long
+    monkeypatch.setattr("columba.core.posting.STALE_S", -1.0)  # all that waits has waited for long
     hook = await house.hook(sink.url, ["message.delivered"])
     lane = house.hold(hook)
     messages = [await house.columba.send(text="a secret") for _ in range(3)]
     await house.true(lambda: lane.waiting == 3)
-    monkeypatch.setattr(house.app.delivering, "forget", lambda _: None)
+    monkeypatch.setattr(house.app.delivering, "reread", lambda _: None)
     await house.redact(messages[1].id)
     lane.resume()
     texts = {request.json["data"]["id"]: request.json["data"]["text"] for request in await house.arrived(sink, 3)}

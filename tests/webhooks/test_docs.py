@@ -39,7 +39,7 @@ def example(name: str) -> str:
 
 
 def said(command: list[str], folder: Path, given: Mapping[str, Any]) -> bool:
-    done = subprocess.run(command, cwd=folder, input=json.dumps(given), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=folder, input=json.dumps(given), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     answer: bool = json.loads(done.stdout)
     return answer

@@ -56,7 +56,7 @@ async def test_what_a_process_remembers_wrongly_is_told_no_second_time(house: Ho
         await house.columba.send()
         await house.arrived(sink, n)
         await house.true(lambda: len(lane.held) == lane.waiting)
-        house.app.delivering._lines[lane.id].health = Health(None, 10, reported=False)
+        house.app.delivering._healths[lane.id] = Health(None, 10, reported=False)
     assert await counts(house) == [1, 0, 0, 0]
 
 

@@ -46,11 +46,11 @@ async def test_what_was_pending_at_a_crash_is_delivered(
 
 
 async def test_two_processes_share_the_work_and_the_news(
-    tmp_path: Path, postgres_server: Postgres, postgres_url: str, clock: Clock, sink: Sink, other: Sink
+    tmp_path: Path, postgres_server: Postgres, tables_url: str, clock: Clock, sink: Sink, other: Sink
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         one, two = [
-            House(await stack.enter_async_context(running(tmp_path, postgres_url, allow_network=LOOPBACK)), clock)
+            House(await stack.enter_async_context(running(tmp_path, tables_url, allow_network=LOOPBACK)), clock)
             for _ in range(2)
         ]
         made = [

@@ -12,6 +12,8 @@ from typing import Any
 import apsw
 
 from columba.cli import stores
+from columba.cli.admin import clock
+from columba.cli.doctor.ages import FIRST, ages
 from columba.cli.doctor.clock import clock_against_ids, clocks
 from columba.cli.doctor.finding import Finding, State
 from columba.cli.doctor.secrets import SEALED, secrets
@@ -82,9 +84,20 @@ def sqlite_store(settings: Settings) -> Iterator[Finding]:
         if have:
             newest = reader.execute("select max(id) from messages").get
             yield from clock_against_ids(newest)
+            if migrate.latest() in have:
+                yield from ages(settings, {name: reader.execute(query).get for name, query in FIRST.items()}, clock())
+            yield from free_space(reader)
             yield from secrets(settings, lambda query: [str(row[0]) for row in reader.execute(query)])
     finally:
         reader.close()
+
+
+def free_space(reader: apsw.Connection) -> Iterator[Finding]:
+    """Of the file itself: what was let go makes room for what comes."""
+    page = reader.execute("pragma page_size").get
+    free = reader.execute("pragma freelist_count").get * page
+    if free > LITTLE_SPACE:
+        yield Finding("store", "file", "ok", f"{size(free)} of the database's file are free: new rows fill them first")
 
 
 def disk(folder: Path) -> Iterator[Finding]:
@@ -205,6 +218,10 @@ async def postgres_store(settings: Settings) -> AsyncIterator[Finding]:
             newest = await connection.fetchval("select max(id) from messages")
             for finding in clock_against_ids(newest):
                 yield finding
+            if migrate.latest() in have:
+                oldest = {name: await connection.fetchval(query) for name, query in FIRST.items()}
+                for finding in ages(settings, oldest, clock()):
+                    yield finding
             sealed = {query: [str(row[0]) for row in await connection.fetch(query)] for query in SEALED}
             for finding in secrets(settings, sealed.__getitem__):
                 yield finding

@@ -14,15 +14,17 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from columba.core import events, ids
+from columba.core import events
+from columba.core.again import jittered
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
+from columba.core.settling import Settling
 from columba.doors.smpp.logins import SQL, Login
 from columba.doors.smpp.words import told
 from columba.smpp.errors import SmppError
 from columba.smpp.pdu import DeliverSm, Response
 from columba.smpp.status import Status
-from columba.store import Step, Store, StoreUnavailable, plan
-from columba.webhooks.delivering import Delivery, Letter, event_of
+from columba.store import Row, Step, Store, plan
+from columba.webhooks.delivering import Delivery, delivery_of
 from columba.webhooks.endpoints import SQL as DELIVERIES
 
 WINDOW: Final = 100  # deliver_sm of one session that await their response
@@ -57,21 +59,17 @@ class Errand:
         self.status: int | None = Status.ESME_ROK
 
 
-class Line:
-    __slots__ = ("ended", "lane", "settling", "waiting")
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.waiting: deque[Delivery] = deque()
-        self.ended: list[Ended] = []
-        self.settling = False
-
-
 class Ended(NamedTuple):
     """A job and what it came to; None where no answer came."""
 
     job: Delivery
     status: int | None
+
+
+class Line(NamedTuple):
+    lane: Lane
+    waiting: deque[Delivery]
+    ended: Settling[Ended]
 
 
 class Handing:
@@ -134,7 +132,7 @@ class Handing:
         return {lane_id: Spec(None, WINDOW * len(there)) for lane_id, there in self._receivers.items()}
 
     def opened(self, lane: Lane) -> None:
-        self._lines[lane.id] = Line(lane)
+        self._lines[lane.id] = Line(lane, deque(), Settling(lane, self._settle))
         lane.ready = lane.id in self._receivers
 
     def closed(self, lane: Lane) -> None:
@@ -143,17 +141,19 @@ class Handing:
     async def backlog(self, lanes: Sequence[int]) -> list[Backlog]:
         return [Backlog(*row) for row in await self._store.read(SQL["handing_backlog"], [(lane,) for lane in lanes])]
 
-    async def refill(self, lane: int, klass: int, account_id: int, most: int) -> Sequence[Delivery]:
-        rows = await self._store.read(DELIVERIES["due_deliveries"], endpoint_id=lane, now=self._clock(), most=most)
+    async def refill(
+        self, lane: int, klass: int, account_id: int, most: int, held: Sequence[Row]
+    ) -> Sequence[Delivery]:
+        rows = await self._store.read(DELIVERIES["due_deliveries"], held, lane=lane, now=self._clock(), most=most)
         now = self._loop.time()
-        return [Delivery(row[0], row[4], _letter(row), now, row[7], row[8]) for row in rows]
+        return [delivery_of(row, now) for row in rows]
 
     async def postpone(self, lane: Lane, jobs: Sequence[Delivery], until: int) -> None:
         raise NotImplementedError  # they keep no person's order
 
     def dispatch(self, lane: Lane, jobs: list[Delivery]) -> None:
         line = self._lines[lane.id]
-        line.waiting += jobs
+        line.waiting.extend(jobs)
         self._pump(line)
 
     # Out
@@ -215,18 +215,7 @@ class Handing:
         if line.lane.gone:
             return
         line.lane.landed()
-        line.ended.append(Ended(errand.job, errand.status))
-        if not line.settling and self.lanes_of is not None:
-            line.settling = True
-            self.lanes_of.spawn(self._settle_all(line))
-
-    async def _settle_all(self, line: Line) -> None:
-        try:
-            while line.ended and not line.lane.gone:
-                ended, line.ended = line.ended, []
-                await self._settle(line.lane, ended)
-        finally:
-            line.settling = False
+        line.ended.add(Ended(errand.job, errand.status))
 
     async def _settle(self, lane: Lane, ended: Sequence[Ended]) -> None:
         now = self._clock()
@@ -240,29 +229,15 @@ class Handing:
                 continue
             wait = 0.0 if code is None else min(2.0 ** min(job.attempts, 10), LONGEST_WAIT_S)
             job.attempts += 1
-            again.append((job, now + int(wait * 1000 * (0.8 + 0.4 * self._random()))))
+            again.append((job, now + int(1000 * jittered(wait, self._random()))))
         a_plan = plan(
             Step(events.SQL["fence"], [(lane.id, lane.epoch, lane.token)]),
             Step(SQL["handed_over"], [(lane.id, job.id) for job in done], given=0),
             Step(SQL["hand_again"], [(lane.id, job.id, job.attempts, due, now) for job, due in again], given=0),
         )
-        while not lane.gone:
-            try:
-                results = await self._store.commit(a_plan)
-            except StoreUnavailable:
-                await asyncio.sleep(0.2)
-                continue
-            except Exception:
-                log.exception("smpp.settle_failed", lane=lane.id)
-                await asyncio.sleep(1.0)
-                continue
-            if lane.is_ours(results[0]):
-                self.handed += len(done)
-                lane.settled(done)
-                for job, due in again:
-                    lane.retry(job, due)
-            return
-
-
-def _letter(row: Sequence[Any]) -> Letter:
-    return Letter(event_of(row), ids.show("evt", row[0]))
+        results = await lane.settle(a_plan)
+        if results is not None and lane.is_ours(results[0]):
+            self.handed += len(done)
+            lane.settled(done)
+            for job, due in again:
+                lane.retry(job, due)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -110,8 +110,8 @@ class Logins:
             await self._snapshots.refresh()
         return self.find(name)
 
-    async def put(self, key: Key, password: str, salt: bytes, limits: Limits) -> None:
-        """Make a key's login, or give it another password."""
+    async def put(self, key: Key, password: str, salt: bytes, limits: Limits, beside: Sequence[Step] = ()) -> None:
+        """Make a key's login, or give it another password. `beside` are steps that go with it: step 0 returns the key."""
         password_hash = await asyncio.to_thread(hash_of, password, salt)
         row = (key.id, password_hash, msgspec.json.encode(limits).decode(), self._clock())
         async with self._turn:
@@ -120,6 +120,7 @@ class Logins:
                     Step(SQL["put_login"], [row]),
                     Step(SQL["subscribe_login"], [(key.id, lane_of(key.id), key.account_id, key.mode)], given=0),
                     self._snapshots.bump("keys"),
+                    *beside,
                 )
             )
         await self._snapshots.changed()

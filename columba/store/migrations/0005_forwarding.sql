@@ -2,7 +2,8 @@
 
 insert into versions (topic, n) values ('rules', 1);
 
--- `place` is where a rule stands among its account's; `spec` is what it says, `version` the last of rule_versions.
+-- `place` is where a rule stands among its account's; `spec` is what it says, `version` the last of rule_versions. Of texts
+-- up to `swept_upto` it is not known any more what the rule did with them.
 create table rules (
   id bigint primary key,
   account_id bigint not null,
@@ -12,6 +13,7 @@ create table rules (
   enabled integer not null,
   name text not null,
   spec text not null,
+  swept_upto bigint not null default 0,
   created_at bigint not null,
   updated_at bigint not null
 );

@@ -2,12 +2,13 @@
 
 insert into versions (topic, n) values ('policies', 1);
 
--- What an account has set for one of the rooms, as JSON: no row is what usually holds.
+-- What an account has set for one of the rooms, as JSON: no row is what usually holds. `version` counts its changes.
 create table policies (
   account_id bigint not null,
   mode integer not null,
   room text not null,
   data text not null,
+  version bigint not null,
   updated_at bigint not null,
   primary key (account_id, mode, room)
 );
@@ -109,10 +110,12 @@ create table consent_replies (
 create index consent_replies_due on consent_replies (at) where done = 0;
 create index consent_replies_by_number on consent_replies (account_id, mode, hash, kind, at);
 
-create table consent_imports (
+-- Files of rows about persons, of every kind; `defaults` is what was announced.
+create table imports (
   id bigint primary key,
   account_id bigint not null,
   mode integer not null,
+  kind text not null,
   name text not null,
   defaults text not null,
   state text not null,
@@ -124,9 +127,9 @@ create table consent_imports (
   created_at bigint not null,
   updated_at bigint not null
 );
-create index consent_imports_by_account on consent_imports (account_id, mode, id);
+create index imports_by_account on imports (account_id, mode, kind, id);
 
-create table consent_import_refusals (
+create table import_refusals (
   import_id bigint not null,
   n bigint not null,
   number text not null,

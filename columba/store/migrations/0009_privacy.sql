@@ -67,3 +67,21 @@ create table audit_heads (
   n bigint not null,
   hash text not null
 );
+
+-- Where chains begin, once what is too old was let go: after entry `n`, whose hash this is. `seal` is of both, with the same
+-- key: nobody else can let entries go unnoticed.
+create table audit_begins (
+  account_id bigint primary key,
+  n bigint not null,
+  hash text not null,
+  seal text not null
+);
+
+-- What the operator has changed in the store itself and is not in the chain yet: a command need not have the key.
+create table audit_left (
+  id bigint primary key,
+  account_id bigint not null,
+  mode integer not null,
+  at bigint not null,
+  entry text not null
+);

@@ -1,0 +1,3 @@
+from tests.api import columba, database
+
+__all__ = ["columba", "database"]
