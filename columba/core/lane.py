@@ -318,12 +318,15 @@ class Lane:
         else:
             self.due_later(due_at)
         if job.to:
-            person = _person(job)
-            self._blocked.setdefault(person, {})[job.id] = due_at
-            if len(self._blocked) > BLOCKED:
-                self._forget_blocked()
+            self._block(job, due_at)
             self._release(job)
         self.wake()
+
+    def _block(self, job: Any, until: int) -> None:
+        """It is in the store until then: those to the same person that come after it wait for it to be read back."""
+        self._blocked.setdefault(_person(job), {})[job.id] = until
+        if len(self._blocked) > BLOCKED:
+            self._forget_blocked()
 
     def _is_behind(self, job: Any) -> bool:
         """Is an earlier one to the same person to be tried again?"""
@@ -378,6 +381,8 @@ class Lane:
         for job in late:
             by_time.setdefault(self._blocked_until(job) or self._lanes.clock(), []).append(job)
         for until, jobs in by_time.items():
+            for job in jobs:
+                self._block(job, until)
             self._lanes.spawn(self._postpone(jobs, until))
 
     async def _postpone(self, jobs: list[Any], until: int) -> None:
@@ -385,6 +390,7 @@ class Lane:
             await self.kind.postpone(self, jobs, until)
         except StoreUnavailable:
             for job in reversed(jobs):  # it stays here until the store is back
+                self._unblock(job)
                 self._queues[job.klass].setdefault(job.account_id, deque()).appendleft(job)
                 self._waiting += 1
             self._again_at(self._loop.time() + 0.5)

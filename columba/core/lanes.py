@@ -13,7 +13,7 @@ it settles when the store is back, if nobody has taken the lane.
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from columba.core.lane import Backlog, Job, Kind, Lane, Pace, Spec
 from columba.store import Step, Store, StoreUnavailable, plan, statements
 
 SQL = statements(Path(__file__).with_name("lanes.sql"))
-__all__ = ["SQL", "Backlog", "Job", "Kind", "Lane", "Lanes", "Pace", "Spec", "join", "preferred"]
+__all__ = ["SQL", "Backlog", "Job", "Kind", "Lane", "Lanes", "Pace", "Spec", "join", "share"]
 
 log = structlog.get_logger()
 
@@ -57,7 +57,8 @@ class Lanes:
         self._given_up: set[int] = set()  # lanes that may still be ours in the store
         self._stopping = False
         self.valid_until = 0.0
-        self._preferred: dict[int, bool] = {}
+        self._shared: tuple[tuple[str, ...], set[int]] = ((), set())
+        self._share: set[int] = set()
         self._polled = 0.0
         self.peers: tuple[str, ...] = (token,)
 
@@ -164,9 +165,12 @@ class Lanes:
         """Renew the lease; take what should be ours, let go what should not."""
         lapsed = self._check_lease()
         wanted: dict[int, tuple[Kind, Spec]] = {}
-        for kind in self.kinds:
-            for lane_id, spec in kind.lanes().items():
-                if getattr(kind, "anchored", False) or self._is_preferred(lane_id):
+        found_by_kind = [(kind, kind.lanes()) for kind in self.kinds]
+        free = {n for kind, lanes in found_by_kind if not getattr(kind, "anchored", False) for n in lanes}
+        mine = self._mine(free)
+        for kind, lanes in found_by_kind:
+            for lane_id, spec in lanes.items():
+                if lane_id in mine or lane_id not in free:
                     wanted[lane_id] = (kind, spec)
         for lane in list(self.owned.values()):
             found = wanted.get(lane.id)
@@ -204,7 +208,6 @@ class Lanes:
         peers = tuple(sorted({str(row[0]) for row in results[3]} | {self.token}))
         if peers != self.peers:
             self.peers = peers
-            self._preferred.clear()
             self._changed = True
         if began - self._polled > self.pace.poll_s:
             self._polled = began
@@ -224,13 +227,13 @@ class Lanes:
             self._lose(lane)
         return lane
 
-    def _is_preferred(self, lane_id: int) -> bool:
-        if len(self.peers) == 1:
-            return True
-        found = self._preferred.get(lane_id)
-        if found is None:
-            found = self._preferred[lane_id] = preferred(lane_id, self.peers) == self.token
-        return found
+    def _mine(self, lanes: set[int]) -> set[int]:
+        """Those of them that should be ours, for as long as nothing comes or goes."""
+        if (self.peers, lanes) != self._shared:
+            owners = share(lanes, self.peers)
+            self._shared = (self.peers, lanes)
+            self._share = {lane for lane, owner in owners.items() if owner == self.token}
+        return self._share
 
     def _lose(self, lane: Lane) -> None:
         self.owned.pop(lane.id, None)
@@ -272,11 +275,21 @@ class Lanes:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def preferred(lane_id: int, peers: Sequence[str]) -> str:
-    """Which of the living processes should own a lane: the same answer everywhere, few moves when one comes or goes."""
+def share(lanes: Iterable[int], peers: Sequence[str]) -> dict[int, str]:
+    """Which of the living processes should own which lane: the same answer everywhere, as many for each as can be, and
+    few moves when a process or a lane comes or goes."""
     if len(peers) == 1:
-        return peers[0]
-    return max(peers, key=lambda peer: hashlib.blake2b(f"{lane_id}/{peer}".encode(), digest_size=8).digest())
+        return dict.fromkeys(lanes, peers[0])
+    in_order = sorted(lanes)
+    most = -(-len(in_order) // len(peers))
+    owners: dict[int, str] = {}
+    room = dict.fromkeys(peers, most)
+    for lane in in_order:
+        left = (peer for peer in peers if room[peer])
+        owner = max(left, key=lambda peer: hashlib.blake2b(f"{lane}/{peer}".encode(), digest_size=8).digest())
+        owners[lane] = owner
+        room[owner] -= 1
+    return owners
 
 
 async def join(store: Store, token: str) -> int:

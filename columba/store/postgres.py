@@ -1,6 +1,6 @@
 """The shared store: PostgreSQL, for any number of processes.
 
-Owns its connections: two that commit plans in groups (each in order), a pool for reading, one that rings and hears
+Owns its connections: four that commit plans in groups (each in order), a pool for reading, one that rings and hears
 the bell (LISTEN/NOTIFY; a lost ring costs a poll). A lost connection fails what was on it with StoreUnavailable
 and is opened anew with growing pauses; nothing is retried here that might have been committed.
 """
@@ -37,6 +37,7 @@ OLDEST = 140_000
 _told = msgspec.json.Decoder(list[bool | None | list[tuple[Any, ...]]]).decode
 log = structlog.get_logger()
 RING_S = 0.02
+BULK = 2_000  # rows
 _LOCK = 0x436F6C75  # advisory lock for migrations: "Colu"
 # Batches join a few hundred rows to tables of any size by their keys: the planner, which can't know how long a JSON
 # array is, must not be tempted into reading a whole table.
@@ -161,9 +162,11 @@ class PostgresStore:
 
     def __init__(self, url: str, observe: Callable[[int, float], None] | None = None) -> None:
         self.url = url
-        # What callers wait for at the door need not wait for what carriers and endpoints answered.
-        self._door = _Writer(url, observe)
-        self._rest = _Writer(url, observe)
+        # What callers wait for at the door need not wait for what carriers and endpoints answered, and a single message
+        # not for a batch of thousands. One of the two for those is given what comes while the other is at work.
+        self._door, self._rest = _Writer(url, observe), _Writer(url, observe)
+        self._bulk = (_Writer(url, observe), _Writer(url, observe))
+        self._writers = (self._door, self._rest, *self._bulk)
         self._pool: asyncpg.Pool | None = None
         self._ear: asyncpg.Connection | None = None
         self._listeners: list[Callable[[str], None]] = []
@@ -175,18 +178,22 @@ class PostgresStore:
         self._pool = await asyncpg.create_pool(
             self.url, min_size=1, max_size=4, command_timeout=30, server_settings=PLANNER
         )
-        await self._door.open()
-        await self._rest.open()
+        for writer in self._writers:
+            await writer.open()
         self._hearing = asyncio.get_running_loop().create_task(self._hear(), name="bell")
 
     # Writing
 
     @property
     def backlog(self) -> int:
-        return self._door.journal.backlog + self._rest.journal.backlog
+        return sum(writer.journal.backlog for writer in self._writers)
 
     def commit(self, plan: Plan, *, apart: bool = False) -> Awaitable[Results]:
-        return (self._door if apart else self._rest).journal.commit(plan)
+        if not apart:
+            return self._rest.journal.commit(plan)
+        if plan.size <= BULK:
+            return self._door.journal.commit(plan)
+        return min(self._bulk, key=lambda writer: writer.journal.backlog).journal.commit(plan)
 
     # Reading
 
@@ -249,8 +256,8 @@ class PostgresStore:
             await asyncio.sleep(0.5)
 
     async def close(self) -> None:
-        await self._door.close()
-        await self._rest.close()
+        for writer in self._writers:
+            await writer.close()
         tasks = [task for task in (self._ringing, self._hearing) if task is not None]
         for task in tasks:
             task.cancel()

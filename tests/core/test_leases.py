@@ -11,7 +11,7 @@ import pytest
 from columba.core import status
 from columba.core.accept import Submission
 from columba.core.contract import Carrier, Outcome, Part, Receipt
-from columba.core.lanes import Pace, preferred
+from columba.core.lanes import Pace, share
 from columba.core.model import Message
 from tests.core.rig import SENT, SHORT, Clock, Network, Rig, running, until
 
@@ -40,7 +40,8 @@ async def two(
 
 def shared(*rigs: Rig) -> bool:
     tokens = [rig.token for rig in rigs]
-    return all(set(rig.lanes.owned) == {n for n in LANES if preferred(n, tokens) == rig.token} for rig in rigs)
+    owners = share(LANES, tokens)
+    return all(set(rig.lanes.owned) == {n for n in LANES if owners[n] == rig.token} for rig in rigs)
 
 
 # Who should own what
@@ -48,11 +49,18 @@ def shared(*rigs: Rig) -> bool:
 
 def test_all_agree_on_the_owner_and_few_lanes_move() -> None:
     lanes = range(64, 64 + 600)
-    three = {lane: preferred(lane, ("a", "b", "c")) for lane in lanes}
-    assert three == {lane: preferred(lane, ("c", "a", "b")) for lane in lanes}
-    assert all(150 < count < 250 for count in Counter(three.values()).values())
-    two_left = {lane: preferred(lane, ("a", "c")) for lane in lanes}
-    assert all(two_left[lane] == three[lane] for lane in lanes if three[lane] != "b")
+    three = share(lanes, ("a", "b", "c"))
+    assert three == share(reversed(lanes), ("c", "a", "b"))
+    assert Counter(three.values()) == {"a": 200, "b": 200, "c": 200}
+    two_left = share(lanes, ("a", "c"))
+    assert Counter(two_left.values()) == {"a": 300, "c": 300}
+    assert sum(two_left[lane] != three[lane] for lane in lanes if three[lane] != "b") < 40
+    one_more = share([*lanes, 9_000], ("a", "b", "c"))
+    assert sum(one_more[lane] != three[lane] for lane in lanes) < 20
+
+
+def test_two_lanes_are_one_for_each_of_two() -> None:
+    assert all(len(set(share((64, 65), (f"a{n}", f"b{n}")).values())) == 2 for n in range(50))
 
 
 async def test_one_process_owns_all(place: Path | str, network: Network, clock: Clock) -> None:
@@ -64,7 +72,7 @@ async def test_one_process_owns_all(place: Path | str, network: Network, clock: 
 async def test_two_share_them(place: Path | str, network: Network, clock: Clock) -> None:
     async with two(place, network, clock) as (one, other):
         owners = {lane: rig.token for rig in (one, other) for lane in rig.lanes.owned}
-        assert owners == {lane: preferred(lane, ("one", "two")) for lane in LANES}
+        assert owners == share(LANES, ("one", "two"))
         assert {row[0]: row[1] for row in await one.look("lanes")} == owners
         assert one.lanes.node != other.lanes.node
         open_sessions = [each for each in network.sessions if not each.closed]

@@ -9,7 +9,7 @@ from typing import Any
 from columba.core import events, ids, status
 from columba.core.contract import Inbound, Outcome, Part
 from columba.core.lanes import SQL as LANES
-from columba.core.lanes import preferred
+from columba.core.lanes import share
 from columba.store import Step, plan
 from tests.api import Api, Columba, eventually, running
 from tests.messages.conftest import hold, let_go, messages_of
@@ -106,10 +106,9 @@ async def at_rest(one: Columba, two: Columba) -> bool:
     """Whether each lane is where it will stay."""
     both = (one.app.lanes, two.app.lanes)
     peers = sorted(lanes.token for lanes in both)
+    owners = share([n for kind in both[0].kinds for n in kind.lanes()], peers)
     return all(
-        sorted(lanes.peers) == peers
-        and set(lanes.owned)
-        == {n for kind in both[0].kinds for n in kind.lanes() if preferred(n, peers) == lanes.token}
+        sorted(lanes.peers) == peers and set(lanes.owned) == {n for n in owners if owners[n] == lanes.token}
         for lanes in both
     )
 

@@ -204,7 +204,7 @@ async def postgres_store(settings: Settings) -> AsyncIterator[Finding]:
         crowded = most - used < 10
         yield Finding(
             area, "connections", "warn" if crowded else "ok", f"{used} of {most} connections are used",
-            "Raise max_connections: each process of Columba takes up to 8." if crowded else "",
+            "Raise max_connections: each process of Columba takes up to 9." if crowded else "",
         )  # fmt: skip
         have = await stores.applied(settings)
         for finding in versions(area, have, stores.shown(settings)):
