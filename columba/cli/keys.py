@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from columba.cli.options import Settings, with_settings
+from columba.cli.show import table
 from columba.core import ids, status
 from columba.core.ids import Ids
 from columba.doors.smpp.logins import Limits, Logins, new_password, system_id
@@ -274,22 +275,8 @@ def _print_json(value: object) -> None:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:
-    """A table on a terminal; else a line a key, its columns apart by tabs."""
-    cells = [[_cell(row[name]) for name in COLUMNS] for row in rows]
-    if not sys.stdout.isatty():
-        for line in ([name.upper() for name in COLUMNS], *cells):
-            click.echo("\t".join(line))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
-    for line in cells:
-        table.add_row(*map(Text, line))
-    Console().print(table)
+    table(COLUMNS, [[_cell(row[name]) for name in COLUMNS] for row in rows])
 
 
 def _cell(value: Any) -> str:
-    text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return ",".join(value) if isinstance(value, list) else "" if value is None else str(value)

@@ -15,17 +15,11 @@ from types import FrameType
 
 import click
 
+from columba.cli.lean import structlog  # before anything else loads it
 from columba.cli.options import Settings, with_settings
 from columba.settings import SETTINGS
 from columba.store import StoreRefused, StoreUnavailable
 from columba.vault import VaultError
-
-# structlog loads rich, where it is there, for pictures of tracebacks that we never draw: 4 MB and a fifth of the start.
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-import structlog  # noqa: E402
-
-if sys.modules["rich"] is None:
-    del sys.modules["rich"]
 
 
 @click.command()

@@ -76,6 +76,13 @@ def test_the_clients_load_none_of_the_server() -> None:
     assert loaded & (heavy | {"asyncio"}) == set()
 
 
+def test_the_server_loads_nothing_for_drawing() -> None:
+    """Where it is installed at all: some MB of every process, and time of every start."""
+    loaded = "import columba.cli.serve, columba.app, sys; print(*({'rich', 'pygments', 'asyncpg'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize(
     ("words", "place", "expected"),
     [
