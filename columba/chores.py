@@ -42,7 +42,7 @@ def chores(app: "App") -> tuple[Chore, ...]:
         Chore("privacy_kept", 600.0, app.jobs.sweep),
         Chore("retention", 30.0, app.sweeping.step),
         Chore("growing", 30.0, app.growing.step),
-        Chore("growing_seldom", 3_600.0, app.growing.seldom),
+        Chore("growing_seldom", 600.0, app.growing.seldom),
         Chore("verifications", 1.0, app.verifying.expire),
         Chore("second_carriers", 1.0, app.second_carriers.step),
         Chore("verify_blocks", 1.0, app.verifying.counting.report),

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from columba.forwarding.held import holding as forwards_holding
 from columba.privacy import audit, others
 from columba.privacy.audit import Audit
 from columba.privacy.growing import Growing, Kept
@@ -28,7 +29,7 @@ def keeping(app: "App") -> tuple[People, Jobs, Sweeping, Growing, Audit]:
         Held("messages", people.show, people.erase),
         Held("media", erase=purge, parts=app.media.steps_without),
         Held("alerts", erase=lambda person: app.alerts.erase(person.account_id, person.mode, person.number)),
-        Held("forwards", parts=others.forwards),
+        forwards_holding(app.store),
         others.consent(app.store, app.consent.ledger.hashes),
         verify_holding(app.store, app.clock),
         app.contacts.holding(),

@@ -6,6 +6,7 @@ is written by hand. A test compares them. docs/cli.md and docs/settings.md are m
 
 import asyncio
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -185,9 +186,23 @@ def _preset(preset: Preset) -> str:
         f"## `{preset.name}`: {preset.title}",
         f"{preset.about} {preset.setup}".strip(),
         table(("param", "usual", ""), rows),
+        f"```console\n{_made_of(preset)}\n```",
         f"Saves {saved}." if saved else "",
     ]
     return "\n\n".join(each.strip() for each in out if each) + "\n"
+
+
+def _made_of(preset: Preset) -> str:
+    """The command that makes a destination of it; capitals stand for what nobody else knows."""
+    needed = {name: each for name, each in preset.params.items() if each.required and each.default is None}
+    params = [f"--param {name}={shlex.quote(each.example or name.upper())}" for name, each in needed.items()]
+    lines = [f"columba destinations create --preset {preset.name}"]
+    for param in params:
+        if len(lines[-1]) + len(param) > 100:
+            lines[-1] += " \\"
+            lines.append(" ")
+        lines[-1] += f" {param}"
+    return "\n".join(lines)
 
 
 PARTS: Mapping[str, Callable[[], str]] = {

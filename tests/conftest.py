@@ -29,9 +29,9 @@ postgres.WRITER["idle_in_transaction_session_timeout"] = "60000"
 # The files that take longest go first (and pyproject has xdist keep to it): else one of them may begin when all others
 # have ended, and be waited for alone.
 LONG = (
-    "test_document.py", "test_flow.py", "test_postgres.py", "test_smpp_server.py", "test_smpp_path.py",
+    "test_document.py", "test_crash.py", "test_flow.py", "test_postgres.py", "test_smpp_server.py", "test_smpp_path.py",
     "test_http_carriers_crash.py", "test_leases.py", "test_events.py", "test_examples.py", "test_lanes.py",
-    "test_operation.py", "test_smpp_peers.py", "test_alerts.py", "test_delivering.py", "test_crash.py",
+    "test_operation.py", "test_smpp_peers.py", "test_alerts.py", "test_delivering.py",
 )  # fmt: skip
 
 

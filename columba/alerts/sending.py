@@ -98,7 +98,10 @@ class Sending:
     async def sweep(self) -> None:
         """A chore: forget what was told long ago."""
         old = Step(SQL["sweep_notices"], [(ids.first_at(self._clock() - KEPT_MS), SWEPT_AT_ONCE)])
-        while len((await self._store.commit(plan(old)))[0]) >= SWEPT_AT_ONCE:
+        while True:
+            gone = (await self._store.commit(plan(old)))[0]
+            if len(gone) < SWEPT_AT_ONCE:
+                return
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:

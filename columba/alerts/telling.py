@@ -95,7 +95,7 @@ def tell(event: Event) -> Told:
             kind, "Actions of rules fail"
         )
         why = _inner(about, "error")
-        return _told(f"{name} {where}", f"{what}: {where}", f"{_message(message)} {_error(why)}")
+        return _told(f"{name} {where}", f"{what}: {where}", ": ".join(filter(None, (_message(message), _error(why)))))
     if message is not None and kind < model.OTHER_EVENTS:
         error = message.error or ""
         title = f"Messages {_WORDS.get(kind, status.NAMES[kind])}"

@@ -16,6 +16,7 @@ from columba.cli.show import clean, json_text, style
 
 MOST_LISTED = 1_000
 COLUMNS = ("id", "name", "state", "open", "on", "channels", "last_notice_at")
+WRONG = ("opened_at", "closed_at", "count", "title", "latest")
 TOLD = ("created_at", "status", "channel", "recipient", "summary", "error")
 
 
@@ -140,6 +141,18 @@ def history(api: Api, as_json: bool, alert_id: str) -> None:
         click.echo(json_text(rows))
     else:
         show.table(TOLD, [[show.cell(row.get(name)) for name in TOLD] for row in rows])
+
+
+@alerts.command()
+@with_api
+@click.argument("alert_id", metavar="ID")
+def incidents(api: Api, as_json: bool, alert_id: str) -> None:
+    """List what is wrong at this moment."""
+    rows = api.get(f"{_place(alert_id)}/incidents")["data"]
+    if as_json:
+        click.echo(json_text(rows))
+    else:
+        show.table(WRONG, [[show.cell(row.get(name)) for name in WRONG] for row in rows])
 
 
 @alerts.command()

@@ -19,6 +19,8 @@ MOST_LISTED = 1_000
 LONGEST_CONFIG = 1_000_000  # bytes
 STATES = {"up": "good", "connecting": "doubt", "paused": "doubt", "down": "bad"}
 COLUMNS = ("id", "name", "kind", "state", "waiting", "rate", "why")
+KINDS = ("kind", "needs")
+OPTIONS = ("option", "default", "meaning")
 
 
 @click.group(cls=Listing)
@@ -55,7 +57,41 @@ def show_(api: Api, as_json: bool, carrier_id: str) -> None:
 
 @carriers.command()
 @with_api
-@click.option("--kind", required=True, metavar="KIND", help="smpp, sandbox, ...")
+@click.argument("kind", metavar="KIND", required=False)
+def kinds(api: Api, as_json: bool, kind: str | None) -> None:
+    """List the kinds of carriers, or what the configuration of one takes."""
+    found = [row for row in api.get("/v1/carriers/kinds")["data"] if kind in (None, row["kind"])]
+    if not found:
+        raise click.BadParameter(f"There is no kind {kind!r}: `columba carriers kinds` lists them.", param_hint="KIND")
+    if as_json:
+        click.echo(json_text(found if kind is None else found[0]))
+    elif kind is None:
+        show.table(KINDS, [[clean(row["kind"]), " ".join(_config(row).get("required", ()))] for row in found])
+    else:
+        config = _config(found[0])
+        needed = config.get("required", ())
+        show.table(
+            OPTIONS,
+            [
+                [clean(name), "needed" if name in needed else _usual(each), clean(each.get("description", ""))]
+                for name, each in config["properties"].items()
+            ],
+        )
+
+
+def _config(row: Json) -> Json:
+    schema: Json = row["config"]
+    named = schema.get("$ref", "").rpartition("/")[2]
+    return schema["$defs"][named] if named else schema
+
+
+def _usual(option: Json) -> str:
+    return show.cell(option.get("default"))
+
+
+@carriers.command()
+@with_api
+@click.option("--kind", required=True, metavar="KIND", help="smpp, sandbox, ...: `columba carriers kinds` lists them.")
 @click.option("--name", required=True, metavar="NAME", help="What you call it.")
 @click.option(
     "--config",

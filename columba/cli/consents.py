@@ -12,10 +12,10 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
 from columba.cli.client import CLASSES, Listing
-from columba.cli.files import list_files, send_file, write_file
+from columba.cli.files import list_files, list_refusals, send_file, write_file
 from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
-from columba.cli.values import Moment
+from columba.cli.values import Moment, place
 
 MOST_LISTED = 10_000
 Rows = Sequence[Json]
@@ -115,6 +115,36 @@ def check(ctx: click.Context, api: Api, as_json: bool, number: str, klass: str, 
     ctx.exit(0 if told["allowed"] else 1)
 
 
+@consents.command("show")
+@with_api
+@click.argument("consent_id", metavar="ID")
+def show_(api: Api, as_json: bool, consent_id: str) -> None:
+    """Show a row of the ledger, with its proof."""
+    found = api.get(place("consents", consent_id))
+    if as_json:
+        click.echo(json_text(found))
+        return
+    for name, value in found.items():
+        if value is not None:
+            click.echo(f"{name:<12} {clean(value if isinstance(value, str) else json_text(value, None))}")
+
+
+@consents.command("try")
+@with_api
+@click.argument("text")
+def try_(api: Api, as_json: bool, text: str) -> None:
+    """Say what a text from a person would mean, and how it would be answered. Nothing is recorded."""
+    told = api.post("/v1/consents/try", {"text": text})
+    if as_json:
+        click.echo(json_text(told))
+    elif told["meaning"] is None:
+        click.echo("a text like any other")
+    else:
+        click.echo(f"{style(clean(told['meaning']), 'strong')}  {clean(told['language'])}")
+        if told["reply"]:
+            click.echo(f"  {clean(told['reply'])}")
+
+
 @consents.command()
 @with_api
 @click.option("--set", "changes", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
@@ -163,6 +193,17 @@ def import_(ctx: click.Context, /, api: Api, as_json: bool, file: BinaryIO, resu
 def imports(api: Api, as_json: bool, limit: int) -> None:
     """List the files that were imported, and how far each has come."""
     list_files(api, as_json, "consents", limit)
+
+
+@consents.command()
+@with_api
+@click.argument("import_id", metavar="IMPORT")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, metavar="N", help="How many at most."
+)
+def refusals(api: Api, as_json: bool, import_id: str, limit: int) -> None:
+    """List the rows of a file that were refused, and why."""
+    list_refusals(api, as_json, "consents", import_id, limit)
 
 
 @consents.command("export")

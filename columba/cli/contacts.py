@@ -13,7 +13,7 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json, with_api
 from columba.cli.client import Listing
-from columba.cli.files import list_files, send_file, write_file
+from columba.cli.files import list_files, list_refusals, send_file, write_file
 from columba.cli.show import clean, json_text
 from columba.cli.values import place, read_params
 
@@ -172,6 +172,17 @@ def import_(
 def imports(api: Api, as_json: bool, limit: int) -> None:
     """List the files that were imported, and how far each has come."""
     list_files(api, as_json, "contacts", limit)
+
+
+@contacts.command()
+@with_api
+@click.argument("import_id", metavar="IMPORT")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, metavar="N", help="How many at most."
+)
+def refusals(api: Api, as_json: bool, import_id: str, limit: int) -> None:
+    """List the rows of a file that were refused, and why."""
+    list_refusals(api, as_json, "contacts", import_id, limit)
 
 
 @contacts.command("export")

@@ -91,7 +91,7 @@ def create(
     if file is not None:
         body = _object(file if file.lstrip()[:1] == "{" else _content(f"@{file.removeprefix('@')}", "FILE"))
     elif preset is not None:
-        body = {"preset": preset, "params": _asked(api, preset, _pairs(params))}
+        body = {"preset": preset, "params": _asked(api, preset, pairs(params))}
     else:
         body = {"curl": _content(curl or "", "--curl")}
     if name is not None:
@@ -139,6 +139,8 @@ def disable(api: Api, as_json: bool, destination_id: str) -> None:
 @click.option("--from", "sender", metavar="NUMBER", help="Who texts.")
 @click.option("--to", metavar="NUMBER", help="Which of your numbers.")
 @click.option("--text", metavar="TEXT", help="What.")
+@click.option("--media", multiple=True, metavar="URL", help="A picture or the like; may be given again.")
+@click.option("--group", "groups", multiple=True, metavar="NAME=VALUE", help="What a rule's pattern captured.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
 @click.pass_context
 def test(
@@ -149,10 +151,13 @@ def test(
     sender: str | None,
     to: str | None,
     text: str | None,
+    media: Sequence[str],
+    groups: Sequence[str],
     dry_run: bool,
 ) -> None:
     """Send a text to it as if it had come in, and show what was sent and what came back."""
-    message = {name: value for name, value in (("from", sender), ("to", to), ("text", text)) if value is not None}
+    said: Json = {"from": sender, "to": to, "text": text, "media": list(media), "groups": pairs(groups, "--group")}
+    message = {name: value for name, value in said.items() if value is not None}
     tried = api.post(f"{_place(destination_id)}/test", {"message": message, "send": not dry_run})
     if not isinstance(tried, dict) or not isinstance(tried.get("ok"), bool):
         _foreign()
@@ -308,13 +313,13 @@ def _asked(api: Api, preset: str, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _pairs(params: Sequence[str]) -> dict[str, Any]:
+def pairs(params: Sequence[str], hint: str = "--param") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in params:
         name, equals, value = each.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"{each[:60]!r} is not NAME=VALUE.", param_hint="--param")
-        content = _content(value, "--param")
+            raise click.BadParameter(f"{each[:60]!r} is not NAME=VALUE.", param_hint=hint)
+        content = _content(value, hint)
         found[name] = content.rstrip("\r\n") if value.startswith("@") else content
     return found
 
@@ -365,7 +370,7 @@ def _print_exchange(exchange: Json) -> None:
         for name, value in request["headers"].items():
             click.echo(f"> {clean(name)}: {clean(value)}")
         if request.get("body") is not None:
-            click.echo(f"  {clean(request['body'])}")
+            click.echo(f"  {show.body(request)}")
     if response:
         click.echo(f"< {response['status']}  ({response['latency_ms']} ms)")
         if response.get("body"):

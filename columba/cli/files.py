@@ -12,10 +12,12 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json
 from columba.cli.show import clean, json_text
+from columba.cli.values import place
 
 CHUNK = 256 * 1024
 ANSWER_S = 3_600.0  # a large file is dealt with before it is answered
 LOOK_S = 1.0
+REFUSALS = ("row", "number", "code", "detail")
 COLUMNS = ("id", "name", "state", "rows", "recorded", "unchanged", "refused", "created_at")
 
 
@@ -29,16 +31,16 @@ def send_file(
         made = api.post(base, {"name": name} | {word: value for word, value in said.items() if value})
     else:
         made = api.get(f"{base}/{resume}")
-    place = f"{base}/{clean(made['id'])}"
-    done = _upload(api, made, file, place, room)
+    its = f"{base}/{clean(made['id'])}"
+    done = _upload(api, made, file, its, room)
     if as_json:
         click.echo(json_text(done))
     else:
         click.echo(_progress(done))
-        for row in api.pages(f"{place}/refusals", (), 20):
+        for row in api.pages(f"{its}/refusals", (), 20):
             click.echo(f"  row {row['row']}  {clean(row['number'])}  {clean(row['detail'])}", err=True)
         if done["refused"] > 20:
-            click.echo(f"  ... {done['refused'] - 20:,} more", err=True)
+            click.echo(f"  ... {done['refused'] - 20:,} more: columba {room} refusals {clean(made['id'])}", err=True)
     ctx.exit(1 if done["refused"] else 0)
 
 
@@ -50,7 +52,15 @@ def list_files(api: Api, as_json: bool, room: str, limit: int) -> None:
         show.table(COLUMNS, [[clean(row.get(name)) for name in COLUMNS] for row in rows])
 
 
-def _upload(api: Api, made: Json, file: BinaryIO, place: str, room: str) -> Json:
+def list_refusals(api: Api, as_json: bool, room: str, import_id: str, limit: int) -> None:
+    rows = [*api.pages(f"{place(f'{room}/imports', import_id, 'imp')}/refusals", (), limit)]
+    if as_json:
+        click.echo(json_text(rows))
+    else:
+        show.table(REFUSALS, [[show.cell(row.get(name)) for name in REFUSALS] for row in rows])
+
+
+def _upload(api: Api, made: Json, file: BinaryIO, its: str, room: str) -> Json:
     """Send the file in one request, and show meanwhile how far it has come."""
     live, over = show.Live(), threading.Event()
 
@@ -58,7 +68,7 @@ def _upload(api: Api, made: Json, file: BinaryIO, place: str, room: str) -> Json
         other = api.beside()
         while not over.wait(LOOK_S):
             try:
-                live.show(_progress(other.get(place)))
+                live.show(_progress(other.get(its)))
             except Failure:
                 break
         other.close()

@@ -81,7 +81,7 @@ def jobs(api: Api, as_json: bool, number: str | None) -> None:
 @with_api
 @click.option("--set", "change", metavar="JSON", help="What is to be different: JSON, @FILE or @- for standard input.")
 def retention(api: Api, as_json: bool, change: str | None) -> None:
-    """Show or change how long texts, media and numbers are kept.
+    """Show or change how long texts, media, numbers and messages are kept.
 
     \b
       columba privacy retention --set '{"bodies": {"otp": 1, "marketing": 30}}'

@@ -20,6 +20,7 @@ from columba.cli.values import Moment
 MOST_LISTED = 10_000
 LARGEST_FILE = 4_000_000  # bytes
 STATUSES = ("pending", "waiting", "delivered", "failed", "dead", "skipped", "canceled")
+REPLAYED = ("failed", "canceled", "skipped", "delivered")
 KINDS = ("forward", "reply", "tag", "text", "email", "drop", "all")
 
 
@@ -190,9 +191,20 @@ def replay_rule(api: Api, as_json: bool, rule_id: str, since: str, until: str | 
 
 
 def _test(
-    api: Api, as_json: bool, ctx: click.Context, sender: str, to: str, text: str, message: str | None, send: bool
+    api: Api,
+    as_json: bool,
+    ctx: click.Context,
+    sender: str,
+    to: str,
+    text: str,
+    media: tuple[str, ...],
+    carrier: str | None,
+    first: str | None,
+    message: str | None,
+    send: bool,
 ) -> None:
-    asked: Json = {"message_id": message} if message else {"message": {"from": sender, "to": to, "text": text}}
+    said: Json = {"from": sender, "to": to, "text": text, "media": list(media), "carrier": carrier, "first": first}
+    asked: Json = {"message_id": message} if message else {"message": said}
     tried = api.post("/v1/rules/test", {**asked, "send": send})
     wrong = [action for action in tried["actions"] if action["error"]]
     if as_json:
@@ -206,6 +218,11 @@ def _test_options(function: Any) -> Any:
     for option in (
         click.option("--send", is_flag=True, help="Really send the requests of forwards, and show the answers."),
         click.option("--message", metavar="ID", help="A text of the past instead."),
+        click.option(
+            "--first", type=click.Choice(["text", "reply"]), help="As the first text from there, or the first reply."
+        ),
+        click.option("--carrier", metavar="ID", help="What it comes through."),
+        click.option("--media", multiple=True, metavar="URL", help="A picture or the like; may be given again."),
         click.option("--text", default="Hello", show_default=True, metavar="TEXT", help="What the text says."),
         click.option("--to", default="+12025550100", show_default=True, metavar="NUMBER", help="Your number."),
         click.option(
@@ -269,6 +286,9 @@ def forwards() -> None:
     help=f"Only those with this status: {', '.join(STATUSES)}.",
 )
 @click.option("--message", "message_id", metavar="ID", help="Only those of this text.")
+@click.option("--error", metavar="CODE", help="Only those whose last error was this, such as http_503.")
+@click.option("--since", type=Moment(-1), metavar="TIME", help="Only those made after it: a time, or 2h ago.")
+@click.option("--until", type=Moment(-1), metavar="TIME", help="Only those made before it.")
 @click.option("--kind", type=click.Choice(KINDS), default="forward", show_default=True, help="What was done.")
 @click.option(
     "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
@@ -316,6 +336,27 @@ def show_forward(api: Api, as_json: bool, forward_id: str) -> None:
         _print_answer(attempt["status"], attempt["answer"], attempt["error"])
 
 
+@forwards.command("change")
+@with_api
+@click.argument("forward_id", metavar="ID")
+@click.argument("changes", metavar="JSON")
+def change_forward(api: Api, as_json: bool, forward_id: str, changes: str) -> None:
+    """Correct one that is dead, failed or canceled, before it is tried again: JSON, @FILE or @-. Its id stays.
+
+    `values` are what templates see instead of what the text says, `destination` is where it goes.
+
+    \b
+      columba forwards change fwd_01j9... '{"values": {"text": "Order 12"}}'
+      columba forwards change fwd_01j9... '{"destination": "dst_01j9..."}'
+    """
+    changed = api.change("PATCH", _place("forwards", forward_id), json_or_file(changes, "JSON"))
+    if as_json:
+        click.echo(json_text(changed))
+    else:
+        click.echo(f"{clean(changed['id'])}  {clean(changed['status'])}")
+        click.echo(f"Try it again: columba forwards replay {clean(changed['id'])}", err=True)
+
+
 @forwards.command("replay")
 @with_api
 @click.argument("forward_ids", metavar="[ID ...]", nargs=-1)
@@ -325,6 +366,9 @@ def show_forward(api: Api, as_json: bool, forward_id: str) -> None:
 @click.option("--error", metavar="CODE", help="All dead ones whose last error was this, such as http_503.")
 @click.option("--since", type=Moment(-1), metavar="TIME", help="All dead ones made after it: a time, or 2h ago.")
 @click.option("--until", type=Moment(-1), metavar="TIME", help="All dead ones made before it.")
+@click.option(
+    "--status", type=click.Choice(REPLAYED), metavar="STATUS", help=f"Not the dead ones: {', '.join(REPLAYED)}."
+)
 @click.option("--kind", type=click.Choice(KINDS), default="forward", show_default=True, help="What was to be done.")
 def replay(api: Api, as_json: bool, forward_ids: tuple[str, ...], kind: str, **filters: str | None) -> None:
     """Try forwards again, one by one or all dead ones that fit, with the id that they had.
@@ -336,6 +380,8 @@ def replay(api: Api, as_json: bool, forward_ids: tuple[str, ...], kind: str, **f
     wanted = {name: value for name, value in filters.items() if value}
     if bool(forward_ids) is bool(wanted):
         raise click.UsageError("Name the forwards, or say which: --rule, --destination, --message, --error, --since.")
+    if wanted.keys() == {"status"}:
+        raise click.UsageError("Say more than --status: --rule, --destination, --message, --error, --since.")
     count = 0
     if wanted:
         count = api.post("/v1/forwards/replay", {**wanted, "kind": kind})["count"]
@@ -433,7 +479,7 @@ def _print_request(request: Json | None) -> None:
     for name, value in (request.get("headers") or {}).items():
         click.echo(f"    {clean(name)}: {clean(value)}")
     if request.get("body"):
-        click.echo(f"\n    {clean(request['body'])}\n")
+        click.echo(f"\n    {show.body(request)}\n")
 
 
 def _print_answer(code: int | None, body: str | None, error: Json | None) -> None:

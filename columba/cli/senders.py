@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed, 2 asked wrongly, 3 nobody knows.
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ from columba.cli.show import clean, json_text
 from columba.cli.values import place
 
 MOST_LISTED = 10_000
+NAMES = ("allowed", "registered", "refused")
+USUAL = "usual"
 
 
 @click.group(cls=Listing)
@@ -136,6 +139,33 @@ def rules(api: Api, as_json: bool) -> None:
 
 @senders.command()
 @with_api
+@click.argument("country", metavar="GB")
+@click.argument("names", type=click.Choice((*NAMES, USUAL)))
+@click.option("--source", metavar="TEXT", help="Who says so.")
+@click.option("--date", type=click.DateTime(("%Y-%m-%d",)), metavar="DATE", help="As of when.  [default: today]")
+def rule(api: Api, as_json: bool, country: str, names: str, source: str | None, date: datetime | None) -> None:
+    """Set your own rule for names in a country, or go back to the usual one.
+
+    
+      columba senders rule DE registered --source "the carrier's account manager"
+      columba senders rule DE usual
+    """
+    if not (country.isascii() and country.isalpha()):
+        raise click.BadParameter(f"{country!r} is no country: they look like GB.", param_hint="GB")
+    path = f"/v1/senders/rules/{country.upper()}"
+    if names == USUAL:
+        api.delete(path)
+        click.echo(json_text({"country": country.upper(), "own": False}) if as_json else f"{country.upper()}  as usual")
+        return
+    if not source:
+        raise click.UsageError("Say who says so: --source.")
+    asked = {"names": names, "source": source, "date": f"{date or datetime.now(UTC):%Y-%m-%d}"}
+    made = api.change("PUT", path, asked)
+    click.echo(json_text(made) if as_json else f"{clean(made['country'])}  {clean(made['names'])}")
+
+
+@senders.command()
+@with_api
 @click.argument("name", metavar="NAME", required=False)
 @click.option("--sender", "members", multiple=True, metavar="ID", help="One of its senders; may be given again.")
 @click.option("--turning", is_flag=True, help="Take them in turn, not the same for a recipient.")
@@ -155,6 +185,32 @@ def pools(api: Api, as_json: bool, name: str | None, members: Sequence[str], tur
         click.echo(json_text(rows))
     else:
         show.table(("id", "name", "senders"), [[row["id"], row["name"], " ".join(row["senders"])] for row in rows])
+
+
+@senders.command("change-pool")
+@with_api
+@click.argument("pool_id", metavar="ID")
+@click.argument("changes", metavar="JSON")
+def change_pool(api: Api, as_json: bool, pool_id: str, changes: str) -> None:
+    """Change a pool: its fields as JSON, @FILE or @-. What is left out stays.
+
+    
+      columba senders change-pool pool_01j9... '{"senders": ["snd_01j9..."]}'
+    """
+    made = api.change("PATCH", place("pools", pool_id, "pool"), json_or_file(changes, "JSON"))
+    click.echo(json_text(made) if as_json else f"{clean(made['id'])}  {clean(made['name'])}")
+
+
+@senders.command("delete-pool")
+@with_api
+@click.argument("pool_id", metavar="ID")
+def delete_pool(api: Api, as_json: bool, pool_id: str) -> None:
+    """Delete a pool. Its senders stay."""
+    api.delete(place("pools", pool_id, "pool"))
+    if as_json:
+        click.echo(json_text({"id": pool_id, "deleted": True}))
+    else:
+        click.echo(f"{pool_id} is deleted.", err=True)
 
 
 def _told(sender: Any, as_json: bool) -> None:

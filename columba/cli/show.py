@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -78,6 +78,12 @@ def size(count: float) -> str:
 def cell(value: object) -> str:
     """A value in a table: nothing for what is not there, 0 for 0."""
     return "" if value is None or value is False else clean(value)
+
+
+def body(request: Mapping[str, Any]) -> str:
+    """What a request sends, for a terminal: text, or how much else."""
+    text = str(request["body"])
+    return f"({len(text) * 3 // 4:,} bytes, not text: --json shows them)" if request.get("base64") else clean(text)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], coloured_column: int = -1) -> None:

@@ -73,8 +73,8 @@ def read_params(given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def place(kind: str, an_id: str) -> str:
+def place(kind: str, an_id: str, prefix: str = "") -> str:
     """The address of a thing of a kind, such as `routes`, by the id that was given for it."""
     if not an_id.isascii() or not an_id.replace("_", "").isalnum():
-        raise click.BadParameter(f"{an_id!r} is no id: they look like {kind[:3]}_01j9...", param_hint="ID")
+        raise click.BadParameter(f"{an_id!r} is no id: they look like {prefix or kind[:3]}_01j9...", param_hint="ID")
     return f"/v1/{kind}/{an_id}"

@@ -9,8 +9,10 @@ import click
 
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
+from columba.cli.carriers import json_or_file
 from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
+from columba.cli.values import read_params
 
 MOST_LISTED = 1_000
 COLUMNS = ("id", "status", "to", "sends", "checks", "created_at", "expires_at")
@@ -27,14 +29,26 @@ def verify() -> None:
 @with_api
 @click.argument("to", metavar="NUMBER")
 @click.option("--length", type=click.IntRange(4, 10), metavar="N", help="How long the code is.")
+@click.option("--alphabet", type=click.Choice(("digits", "letters", "alphanumeric")), help="What it is made of.")
 @click.option("--expires-in", type=click.IntRange(30, 86_400), metavar="SECONDS", help="How long it is good.")
 @click.option("--template", metavar="NAME", help="A template with a parameter `code`.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value of the template's.")
 @click.option("--language", metavar="LANG", help="The language of its text.")
 @click.option("--brand", metavar="NAME", help="Who sends it.")
+@click.option("--from", "from", metavar="SENDER", help="What it comes from.")
 @click.option("--domain", metavar="DOMAIN", help="The site on whose pages phones may fill it in.")
-def start(api: Api, as_json: bool, to: str, **given: str | int | None) -> None:
+@click.option("--address", metavar="IP", help="Of whoever asks for the code: the guard counts by it.")
+@click.option("--device", metavar="ID", help="Of whoever asks for the code: the guard counts by it.")
+@click.option("--metadata", metavar="JSON", help="What you want back with it: JSON, @FILE or @-.")
+def start(
+    api: Api, as_json: bool, to: str, params: tuple[str, ...], metadata: str | None, **given: str | int | None
+) -> None:
     """Send a code to a number."""
     asked: Json = {"to": to, **{name: value for name, value in given.items() if value is not None}}
+    if params:
+        asked["params"] = read_params(params)
+    if metadata is not None:
+        asked["metadata"] = json_or_file(metadata, "--metadata")
     _print(api.post("/v1/verifications", asked), as_json)
 
 

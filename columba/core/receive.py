@@ -182,7 +182,10 @@ class Receive:
         """Parked receipts whose part never came to be known; parts of texts that were joined."""
         parked = Step(SQL["sweep_parked"], [(ids.first_at(self._clock() - PARKED_MS), SWEPT_AT_ONCE)])
         await self._store.commit(plan(self.inbox.sweep_step()))
-        while len((await self._store.commit(plan(parked)))[0]) >= SWEPT_AT_ONCE:
+        while True:
+            gone = (await self._store.commit(plan(parked)))[0]
+            if len(gone) < SWEPT_AT_ONCE:
+                return
             await asyncio.sleep(0.02)
 
     # Texts

@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus
 
@@ -158,6 +158,8 @@ class _Command:
     def _header(self, name: str, value: str) -> None:
         low = name.lower()
         if low in ("content-length", "host", "accept-encoding", "connection", "transfer-encoding", "expect"):
+            return
+        if low == "idempotency-key" and "{{" not in value:  # the same for all texts would make them one; ours is sent
             return
         scheme, _, rest = value.partition(" ")
         if low == "authorization" and scheme.lower() == "bearer" and rest:
@@ -378,27 +380,29 @@ def _seconds(text: str) -> float:
 # Written
 
 
-def write(request: SentRequest, variables: Mapping[str, str], user: str | None = None) -> str:
-    """A command that sends a request. `variables` are what stands for `***` in a header or in the URL; `user` is an option
-    that makes the Authorization field, such as `--digest -u "me:$PASSWORD"`."""
-    lines = [f"curl -X {request.method} {_shell(request.url, variables.get('url', 'SECRET'))}"]
-    if user is not None:
-        lines.append(user)
+def write(
+    request: SentRequest,
+    variables: Mapping[str, str],
+    options: Sequence[str] = (),
+    without: Collection[str] = (),
+) -> str:
+    """A command that sends a request. `variables` are what stands for `***` in a header or in the URL; `options` are
+    curl's, such as `--digest -u "me:$PASSWORD"`, and `without` the headers that they make."""
+    lines = [f"curl -X {request.method} {quoted(request.url, variables.get('url', 'SECRET'))}", *options]
     for name, value in request.headers.items():
         low = name.lower()
-        if user is not None and low in ("authorization", "x-amz-date", "x-amz-content-sha256"):
-            continue
-        lines.append(f"-H {_shell(f'{name}: {value}', variables.get(low, 'SECRET'))}")
+        if low not in without:
+            lines.append(f"-H {quoted(f'{name}: {value}', variables.get(low, 'SECRET'))}")
     if request.body is not None:
         if request.base64:
             lines[0] = f"base64 -d <<< {shlex.quote(request.body)} | {lines[0]}"
             lines.append("--data-binary @-")
         else:
-            lines.append(f"--data-raw {_shell(request.body, 'SECRET')}")
+            lines.append(f"--data-raw {quoted(request.body, 'SECRET')}")
     return " \\\n  ".join(lines)
 
 
-def _shell(text: str, variable: str) -> str:
-    """Quoted for the shell, with a variable for each secret."""
+def quoted(text: str, variable: str) -> str:
+    """For the shell, with a variable for each secret."""
     parts = text.split(HIDDEN)
     return f'"${variable}"'.join(shlex.quote(part) if part else "" for part in parts) or "''"

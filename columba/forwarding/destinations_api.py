@@ -3,7 +3,6 @@
 Everything belongs to an account in one of its modes. Secrets are taken and never given back: `***` stands for each.
 """
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,11 +12,25 @@ from columba.core.inbound import person as number_of
 from columba.core.model import rfc3339
 from columba.errors import Refusal
 from columba.forwarding import curl
-from columba.forwarding.auth.kinds import Basic, Bearer, Digest, HeaderAuth, Hmac, NoAuth, OAuth2, QueryAuth, SigV4
+from columba.forwarding.auth.kinds import (
+    SEEN,
+    Basic,
+    Bearer,
+    ClientCertificate,
+    Digest,
+    HeaderAuth,
+    Hmac,
+    NoAuth,
+    OAuth2,
+    QueryAuth,
+    SecretRef,
+    SigV4,
+    StandardWebhooks,
+)
 from columba.forwarding.destinations import Destination as Found
 from columba.forwarding.destinations import Destinations
 from columba.forwarding.destinations_making import changed, made, shown, tried_context
-from columba.forwarding.destinations_shapes import DestinationChange, NewDestination
+from columba.forwarding.destinations_shapes import HIDDEN, DestinationChange, NewDestination
 from columba.forwarding.destinations_views import (
     Destination,
     Exported,
@@ -34,18 +47,19 @@ from columba.forwarding.destinations_views import (
     Try,
 )
 from columba.forwarding.people import People, nobody, seen_by
-from columba.forwarding.performing import Exchange, Performed, Performing, render
+from columba.forwarding.performing import Performed, Performing, render
 from columba.forwarding.presets import presets
-from columba.forwarding.rendering import MAIN
+from columba.forwarding.rendering import inner_context
 from columba.forwarding.telling import explain
 from columba.http.egress import Egress
 from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, Paging, decode_cursor, page
 from columba.keys import Key
-from columba.usercode import UserCodeError
+from columba.usercode import Template, UserCodeError
 
 LARGEST = 131_072  # bytes of a destination
 TRIES = 5  # to change what others change at the same moment
+_MADE_BY_CURL = ("authorization", "x-amz-date", "x-amz-content-sha256")  # from the options of these kinds of auth
 
 
 def endpoints(
@@ -153,15 +167,8 @@ def endpoints(
         contact = (await seen_by(people, who.scopes)([person])).get(person)
         context = tried_context(asked.message, an_id, account(who.account_id), now, contact)
         name = ids.show("fwd", an_id)
-        if not asked.send:
-            try:
-                rendered = render(found, context, at=now, idempotency_id=name)
-            except UserCodeError as error:
-                return _tried(Performed(ok=False, exchanges=(), error=f"template: {error}", permanent=True))
-            requests = [Exchange(step=each.step, at=now, request=each.shown()) for each in rendered]
-            exchanges = tuple(requests) or (Exchange(step=MAIN, at=now, skipped=True),)
-            return _tried(Performed(ok=True, exchanges=exchanges, skipped=not requests))
-        return _tried(await performing.perform(found, context, idempotency_id=name))
+        do = performing.perform if asked.send else performing.rehearse
+        return _tried(await do(found, context, idempotency_id=name))
 
     @endpoint(
         "GET", "/v1/destinations/{id}/curl", answer=Exported, scope="destinations:read", tag="Destinations",
@@ -175,7 +182,8 @@ def endpoints(
             rendered = render(found, context, at=clock(), idempotency_id=ids.show("fwd", 0))
         except UserCodeError as error:
             raise Refusal("conflict", f"It can't be rendered: {error}") from None
-        return Exported([exported(found, each.shown()) for each in rendered])
+        inner = inner_context(found.compiled, found.secrets, context, True)
+        return Exported([exported(found, each.shown(), inner) for each in rendered])
 
     @endpoint(
         "GET", "/v1/presets", answer=Presets, scope="destinations:read", tag="Destinations", summary="List presets"
@@ -309,19 +317,28 @@ def _secret(row: Any) -> SecretView:
     return SecretView(name=row.name, created_at=rfc3339(row.created_at), updated_at=rfc3339(row.updated_at))
 
 
-def exported(found: Found, request: SentRequest) -> str:
-    """Auth that curl makes by itself is an option of curl's; else a variable stands in its header."""
-    auth = found.spec.auth
+def exported(found: Found, request: SentRequest, inner: Mapping[str, Any]) -> str:
+    """Auth that curl makes by itself is an option of curl's; else a variable stands in its header. `inner` is what the
+    destination's templates see, masked."""
+
+    def shown(source: str) -> str:
+        return Template.parse(source, SEEN, "line").render(inner)
+
+    (step,) = [each for each in found.compiled.steps if each.name == request.step]
+    auth = found.spec.auth if step.auth else NoAuth()
     variables: dict[str, str] = {}
-    user = None
+    options: list[str] = []
     match auth:
         case Basic() | Digest():
-            name = auth.username if isinstance(auth.username, str) else f"${auth.username.secret.upper()}"
-            pair = f'{shlex.quote(name)}:"$PASSWORD"' if isinstance(auth.username, str) else f'"{name}:$PASSWORD"'
-            user = f"{'--digest ' if isinstance(auth, Digest) else ''}-u {pair}"
+            name = f"{HIDDEN}:" if isinstance(auth.username, SecretRef) else f"{shown(auth.username)}:"
+            known = auth.username.secret.upper() if isinstance(auth.username, SecretRef) else "SECRET"
+            way = "--digest " if isinstance(auth, Digest) else ""
+            options.append(f"{way}-u {curl.quoted(name, known)}" + ('"$PASSWORD"' if auth.password else ""))
         case SigV4():
-            place = shlex.quote(f"aws:amz:{auth.region}:{auth.service}")
-            user = f'--aws-sigv4 {place} -u {shlex.quote(auth.access_key_id + ":")}"$SECRET_ACCESS_KEY"'
+            place = f"aws:amz:{shown(auth.region)}:{shown(auth.service)}"
+            key_id = curl.quoted(f"{shown(auth.access_key_id)}:", "SECRET")
+            options.append(f'--aws-sigv4 {curl.quoted(place, "SECRET")} -u {key_id}"$SECRET_ACCESS_KEY"')
+            variables["x-amz-security-token"] = "SESSION_TOKEN"
         case Bearer():
             variables["authorization"] = "TOKEN"
         case OAuth2():
@@ -332,6 +349,13 @@ def exported(found: Found, request: SentRequest) -> str:
             variables["url"] = "API_KEY"
         case Hmac():
             variables[auth.header.lower()] = "SIGNATURE"
-        case NoAuth():
+        case StandardWebhooks():
+            variables["webhook-signature"] = "SIGNATURE"
+        case NoAuth() | ClientCertificate():
             pass
-    return curl.write(request, variables, user)
+    if found.compiled.client_cert is not None:
+        options.append('--cert "$CERTIFICATE_FILE" --key "$KEY_FILE"')
+    if found.compiled.ca is not None:
+        options.append('--cacert "$CA_FILE"')
+    made_by_curl = isinstance(auth, Basic | Digest | SigV4)
+    return curl.write(request, variables, options, _MADE_BY_CURL if made_by_curl else ())

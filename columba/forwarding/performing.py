@@ -10,7 +10,7 @@ that they aren't done twice.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -44,6 +44,7 @@ from columba.webhooks.outcomes import retry_after
 MOST_READ = 100_000  # bytes that are read, for what is looked up in them
 MOST_FILE = 10_000_000  # bytes of one file of media
 MOST_FILES = 10
+MOST_SHOWN = 4_000_000  # characters of a body, in a dry run
 HOPELESS_KINDS = frozenset({"invalid_url", "invalid_request", "forbidden_address"})
 
 log = structlog.get_logger()
@@ -106,8 +107,10 @@ def render(
     idempotency_id: str,
     masked: bool = True,
     done: Mapping[str, Mapping[str, Any]] | None = None,
+    files: Files = NO_FILES,
 ) -> list[Rendered]:
-    """All requests, as they would be sent at this moment: nothing is sent. UserCodeError for what can't be rendered.
+    """All requests, as they would be sent at this moment: nothing is sent. UserCodeError for what can't be rendered;
+    SchemaMismatch has the requests that would not be sent.
 
     What steps before would have answered is missing in those after them, unless it is given as `done`.
     """
@@ -121,7 +124,7 @@ def render(
         known = step.when is None or not compiled.spec.steps
         if step.when is not None and known and not step.when.holds(inner):
             continue
-        draft, document = draft_step(compiled, step, inner, idempotency_id)
+        draft, document = draft_step(compiled, step, inner, idempotency_id, files)
         rendered = finish_step(
             compiled,
             step,
@@ -133,9 +136,9 @@ def render(
             masked=masked,
             unknown=not known,
         )
-        if step.name == MAIN and compiled.schema is not None and not compiled.spec.steps:
-            _check_schema(compiled.schema, document)
         found.append(rendered)
+        if step.name == MAIN and compiled.schema is not None and not compiled.spec.steps:
+            _check_schema(compiled.schema, document, found)
     return found
 
 
@@ -246,6 +249,37 @@ class Performing:
                 return ended(ok=True, error=f"template: the reply could not be made: {error}")
         return ended(ok=True, reply=reply)
 
+    async def rehearse(self, destination: Destination, context: Mapping[str, Any], *, idempotency_id: str) -> Performed:
+        """What `perform` would send at this moment. Nothing is sent; but media is fetched, since it is a part of it."""
+        compiled, at = destination.compiled, self._clock()
+        rendered: Sequence[Rendered] = ()
+        error: str | None = None
+        try:
+            wanted = any(step.files for step in compiled.steps)
+            files = await self._files(context.get("media"), compiled.spec.timeout) if wanted else NO_FILES
+            rendered = render(destination, context, at=at, idempotency_id=idempotency_id, files=files)
+        except _Failed as failed:
+            error = failed.error
+        except EgressError as failed:
+            error = f"{failed.kind}: {failed.detail}"
+        except SchemaMismatch as failed:
+            rendered, error = failed.rendered, f"schema: {failed}"
+        except UserCodeError as failed:
+            error = f"template: {failed}"
+        exchanges = [Exchange(step=each.step, at=at, request=_cut(each.shown(), MOST_SHOWN)) for each in rendered]
+        if error is not None:
+            exchanges[-1:] = [
+                msgspec.structs.replace(each, error=error) for each in exchanges[-1:] or [Exchange(step=MAIN, at=at)]
+            ]
+        skipped = not exchanges
+        return Performed(
+            ok=error is None,
+            exchanges=tuple(exchanges) or (Exchange(step=MAIN, at=at, skipped=True),),
+            error=error,
+            permanent=error is not None,
+            skipped=skipped,
+        )
+
     async def _step(
         self,
         destination: Destination,
@@ -283,7 +317,7 @@ class Performing:
             hide = (lambda _: HIDDEN) if step.private else _hider(destination, masked, sent, private)
         except _Failed as error:
             failed = error
-        except _SchemaMismatch as error:
+        except SchemaMismatch as error:
             failed = _Failed(f"schema: {error}", permanent=True, counts=False)
         except UserCodeError as error:
             failed = _Failed(f"template: {error}", permanent=True, counts=False)
@@ -419,20 +453,24 @@ class Performing:
         )
 
 
-class _SchemaMismatch(UserCodeError):
+class SchemaMismatch(UserCodeError):
     """The body doesn't fit the destination's schema."""
 
+    rendered: Sequence[Rendered] = ()
 
-def _check_schema(schema: Schema, document: Any) -> None:
+
+def _check_schema(schema: Schema, document: Any, rendered: Sequence[Rendered] = ()) -> None:
     problems = schema.problems(document)
     if problems:
-        raise _SchemaMismatch(0, 0, f"The body doesn't fit the schema: {'; '.join(problems[:5])}")
+        mismatch = SchemaMismatch(0, 0, f"{'; '.join(problems[:5])}.")
+        mismatch.rendered = rendered
+        raise mismatch
 
 
-def _cut(request: SentRequest) -> SentRequest:
+def _cut(request: SentRequest, most: int = MOST_KEPT) -> SentRequest:
     """What is kept of a request: as much as of an answer, and no NUL, which no store keeps."""
-    if request.body is not None and (len(request.body) > MOST_KEPT or "\0" in request.body):
-        request.body = request.body[:MOST_KEPT].replace("\0", "\ufffd")
+    if request.body is not None and (len(request.body) > most or "\0" in request.body):
+        request.body = request.body[:most].replace("\0", "\ufffd")
     return request
 
 

@@ -36,6 +36,7 @@ from columba.store import Row, statements
 SQL = statements(Path(__file__).with_name("runs.sql"))
 PENDING, DELIVERED, DEAD, WAITING, SKIPPED, FAILED, CANCELED = range(7)
 STATUSES = ("pending", "delivered", "dead", "waiting", "skipped", "failed", "canceled")
+EMPTY = "The text came out empty: nothing is sent."
 NO_DESTINATION = "no_destination: The destination was deleted before the text came."
 MAKES_MESSAGES = (REPLY, TEXT)
 MODE_OF, HAS_NEXT, IS_AWAITED, WAS_HANDLED = 3, 4, 8, 16  # the bits of `chain`

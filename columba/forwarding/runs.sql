@@ -195,7 +195,9 @@ select u.id, u.message_id, u.rule_id, u.n, u.k, u.version, u.kind, u.lane, u.sta
 from runs u
 where u.account_id = :account_id and u.mode = :mode and u.id < :before and u.id >= :after
   and (u.rule_id = :rule_id or :rule_id = 0) and (u.lane = :lane or :lane = 0)
-  and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0) and u.kind <> 6
+  and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0)
+  and (:error = '' or u.error = :error or substr(u.error, 1, length(:error) + 2) = :error || ': '
+    or u.error is null and u.status = 2 and :error = 'no_destination') and u.kind <> 6
 order by u.id desc limit :most
 
 -- name: runs_dead
@@ -205,6 +207,8 @@ from runs u
 where u.account_id = :account_id and u.mode = :mode and u.status = 2 and u.id < :before and u.id >= :after
   and (u.rule_id = :rule_id or :rule_id = 0) and (u.lane = :lane or :lane = 0)
   and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0)
+  and (:error = '' or u.error = :error or substr(u.error, 1, length(:error) + 2) = :error || ': '
+    or u.error is null and u.status = 2 and :error = 'no_destination')
 order by u.id desc limit :most
 
 -- name: runs_of_message
@@ -212,9 +216,22 @@ select u.id, u.message_id, u.rule_id, u.n, u.k, u.version, u.kind, u.lane, u.sta
   u.ref, u.edits, u.answer_status, u.latency_ms, u.error
 from runs u
 where u.message_id = :message_id and u.account_id + 0 = :account_id and u.mode + 0 = :mode and u.id + 0 < :before
+  and u.id + 0 >= :after
   and (u.rule_id = :rule_id or :rule_id = 0) and (u.lane = :lane or :lane = 0)
-  and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0) and u.kind <> 6
+  and (u.status = :status or :status < 0) and (u.kind = :kind or :kind < 0)
+  and (:error = '' or u.error = :error or substr(u.error, 1, length(:error) + 2) = :error || ': '
+    or u.error is null and u.status = 2 and :error = 'no_destination') and u.kind <> 6
 order by u.id desc limit :most
+
+-- Those of a person's texts, text by text; a text of which there are none has a row without.
+-- name: runs_of_person
+select m.id, u.id, u.rule_id, u.kind, u.status, u.updated_at, u.answer_status, u.error
+from (
+  select id from messages where from_addr = :number and from_addr <> '' and id > :after and direction = 1
+    and account_id + 0 = :account_id and mode + 0 = :mode
+  order by id limit :most) m
+left join runs u on u.message_id = m.id and u.kind <> 6
+order by m.id, u.id
 
 -- name: run
 select u.id, u.message_id, u.rule_id, u.n, u.k, u.version, u.kind, u.lane, u.status, u.due_at, u.attempts, u.updated_at,

@@ -27,7 +27,19 @@ from columba.forwarding.rule import EMAIL, LOOK, REPLY, knows, template
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_shapes import Action
 from columba.forwarding.rules_shapes import Spec as RuleSpec
-from columba.forwarding.runs import DEAD, DELIVERED, PENDING, SQL, WAS_HANDLED, Planned, Run, context_of, run_of
+from columba.forwarding.runs import (
+    DEAD,
+    DELIVERED,
+    EMPTY,
+    PENDING,
+    SKIPPED,
+    SQL,
+    WAS_HANDLED,
+    Planned,
+    Run,
+    context_of,
+    run_of,
+)
 from columba.forwarding.runs_follower import EVENTS, Following, read_facts, write
 from columba.forwarding.runs_settling import Ended, Outcome, settle
 from columba.mail import Mail as EMail
@@ -265,7 +277,7 @@ class Acting:
         except Exception as error:
             log.exception("action.failed", run=job.id)
             return self._failed(job, f"internal: {type(error).__name__}.")
-        return Ended(job, Outcome(now, None, request=request), DELIVERED)
+        return Ended(job, Outcome(now, None, request=request), SKIPPED if "skipped" in request else DELIVERED)
 
     async def _do(self, job: Run, action: Action, context: Mapping[str, Any]) -> Mapping[str, Any]:
         """What was done, as it is kept."""
@@ -285,7 +297,7 @@ class Acting:
             said = template(asked.text).render(context) if asked is not None else ""
         sender = (asked.from_ if asked is not None else None) or message.to
         if not said.strip():
-            return {"to": to, "from": sender, "text": "", "skipped": "The text came out empty: nothing was sent."}
+            return {"to": to, "from": sender, "text": "", "skipped": EMPTY}
         self._check_storm((job.account_id, message.mode, to))
         assert self.accept is not None
         caller = Caller(job.account_id, message.mode, default_country=self._country(job.account_id))

@@ -55,7 +55,7 @@ _request = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Wanted(NamedTuple):
-    """Which runs. 0 and -1 are any."""
+    """Which runs. 0, -1 and no error are any."""
 
     account_id: int
     mode: int
@@ -64,6 +64,7 @@ class Wanted(NamedTuple):
     status: int = -1
     kind: int = -1
     message_id: int = 0
+    error: str = ""  # the code of the last one
 
 
 class IsDestination(NamedTuple):
@@ -102,10 +103,13 @@ def endpoints(
     async def page_of(wanted: Wanted, before: int, limit: int, after: int = 0) -> tuple[list[Row], int | None]:
         """So many at most, and where the next page begins."""
         owner: dict[str, Any] = {"account_id": wanted.account_id, "mode": wanted.mode}
-        narrowed = {"rule_id": wanted.rule_id, "lane": wanted.lane, "status": wanted.status, "kind": wanted.kind}
-        same: dict[str, Any] = {**owner, **narrowed, "before": before}
+        same: dict[str, Any] = {
+            **owner, "rule_id": wanted.rule_id, "lane": wanted.lane, "status": wanted.status, "kind": wanted.kind,
+            "error": wanted.error, "before": before,
+        }  # fmt: skip
         if wanted.message_id:
-            found = await store.read(SQL["runs_of_message"], **same, message_id=wanted.message_id, most=limit + 1)
+            mine = {**same, "message_id": wanted.message_id, "after": after}
+            found = await store.read(SQL["runs_of_message"], **mine, most=limit + 1)
         elif wanted.status == DEAD:
             found = await store.read(SQL["runs_dead"], **same, after=after, most=limit + 1)
         else:
@@ -138,12 +142,15 @@ def endpoints(
             _caller(call).account_id, _caller(call).mode,
             _id("rul", "rule", query.rule, problems), _id("dst", "destination", query.destination, problems),
             -1 if query.status is None else STATUSES.index(query.status), _kind(query.kind),
-            _id("msg", "message_id", query.message_id, problems),
+            _id("msg", "message_id", query.message_id, problems), query.error or "",
         )  # fmt: skip
         if problems:
             raise invalid(problems)
-        after = decode_cursor(query.cursor, tuple[int])
-        rows, last = await page_of(wanted, NEVER if after is None else after[0], query.limit)
+        after = 0 if query.since is None else _first_at(query.since)
+        before = NEVER if query.until is None else _first_at(query.until)
+        if (reached := decode_cursor(query.cursor, tuple[int])) is not None:
+            before = min(before, reached[0])
+        rows, last = await page_of(wanted, before, query.limit, after)
         return Page([view(row) for row in rows], None if last is None else encode_cursor(last))
 
     @endpoint(
@@ -232,7 +239,7 @@ def endpoints(
         wanted = Wanted(
             who.account_id, who.mode, _id("rul", "rule", asked.rule, problems),
             _id("dst", "destination", asked.destination, problems), STATUSES.index(asked.status), _kind(asked.kind),
-            _id("msg", "message_id", asked.message_id, problems),
+            _id("msg", "message_id", asked.message_id, problems), asked.error or "",
         )  # fmt: skip
         if problems:
             raise invalid(problems)
@@ -241,13 +248,8 @@ def endpoints(
         count = 0
         while last is not None:
             rows, last = await page_of(wanted, last, AT_ONCE, after)
-            fitting = [
-                row[0]
-                for row in rows
-                if row[0] >= after and (asked.error is None or (row[16] or "").partition(": ")[0] == asked.error)
-            ]
-            if fitting:
-                count += await again(fitting)
+            if rows:
+                count += await again([row[0] for row in rows])
         return ForwardsReplayed(count=count)
 
     return [

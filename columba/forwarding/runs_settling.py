@@ -21,6 +21,7 @@ from columba.forwarding.runs import (
     IS_AWAITED,
     MODE_OF,
     PENDING,
+    SKIPPED,
     SQL,
     STATUSES,
     Run,
@@ -199,7 +200,7 @@ def _event(
     else:
         if state == PENDING:
             return None
-        kind = ACTION_DONE if state == DELIVERED else ACTION_FAILED
+        kind = ACTION_DONE if state in (DELIVERED, SKIPPED) else ACTION_FAILED
         name = "action"
     more: dict[str, Any] = {"attempts": run.attempts, "error": error_view(outcome.error)}
     if run.kind == FORWARD:

@@ -142,6 +142,15 @@ class ForwardList(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True)
     destination: Annotated[Id, Meta(description="Only those to this destination.")] | None = None
     status: Annotated[Status, Meta(description="Only those of this status.")] | None = None
     message_id: Annotated[Id, Meta(description="Only those of this text.")] | None = None
+    error: (
+        Annotated[
+            str,
+            Meta(max_length=64, description="Only those whose last attempt failed with this code, such as http_503."),
+        ]
+        | None
+    ) = None
+    since: Annotated[Moment, Meta(description="Only those made from this moment on.")] | None = None
+    until: Annotated[Moment, Meta(description="Only those made before this moment.")] | None = None
     kind: Annotated[Kind | Literal["all"], Meta(description="Only those of this kind: forwards, if left out.")] = (
         "forward"
     )

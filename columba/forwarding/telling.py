@@ -15,7 +15,10 @@ _ADVICE = {
     "disconnected": "Look into the log of the server, or of the proxy before it, for a crash or a limit.",
     "protocol": "Check that this port speaks HTTP/1.1.",
     "template": "Correct the destination's template: it was not sent.",
-    "schema": "The body doesn't fit the destination's schema: it was not sent.",
+    "schema": (
+        "The body doesn't fit the destination's schema, and was not sent: correct its templates, or PATCH the forward's "
+        "`values`; then replay it."
+    ),
     "auth": "Check the destination's auth.",
     "check": "The answer says what was wrong; `success` says what is expected.",
     "media": "The message's files could not be got.",

@@ -18,15 +18,15 @@ from columba.core.inbound import person
 from columba.core.model import Extra, Message
 from columba.errors import FieldError, Refusal
 from columba.forwarding.conditions import Facts, said_of
-from columba.forwarding.destinations import Destination, Destinations
+from columba.forwarding.destinations import Destinations
 from columba.forwarding.destinations_views import GotResponse, SentRequest, TriedExchange
 from columba.forwarding.people import Contact, People, seen_by
-from columba.forwarding.performing import Performed, Performing, render
+from columba.forwarding.performing import Performed, Performing
 from columba.forwarding.rule import ALL, FIRST_SUCCESS, KINDS, Move, Rule, template
 from columba.forwarding.rules import Rules
 from columba.forwarding.rules_index import Match
 from columba.forwarding.rules_shapes import Action
-from columba.forwarding.runs import SQL, context_of, error_view
+from columba.forwarding.runs import EMPTY, SQL, context_of, error_view
 from columba.forwarding.runs_follower import read_facts
 from columba.forwarding.runs_shapes import ForwardError
 from columba.keys import Key
@@ -194,7 +194,7 @@ class Trying:
         """The ids of what the rules have done with a text of the past: a request has the same id again."""
         rows = await self._store.read(
             SQL["runs_of_message"], message_id=message.id, account_id=message.account_id, mode=message.mode,
-            before=(1 << 63) - 1, rule_id=0, lane=0, status=-1, kind=-1, most=1_000,
+            before=(1 << 63) - 1, after=0, rule_id=0, lane=0, status=-1, kind=-1, error="", most=1_000,
         )  # fmt: skip
         return {(row[2], row[3], row[4]): row[0] for row in rows}
 
@@ -243,7 +243,7 @@ class Trying:
                 continue
             an_id = ids.show("fwd", known.get((rule.id, move.n, k)) or self._ids())
             if not send:
-                self._render(shown, destination, context, an_id)
+                _performed(shown, await self._performing.rehearse(destination, context, idempotency_id=an_id))
                 if move.mode == FIRST_SUCCESS:
                     over = "Only if the one before fails."
                 elif move.mode != ALL:
@@ -255,17 +255,6 @@ class Trying:
             if move.mode != ALL and done.ok is (move.mode == FIRST_SUCCESS):
                 over = "The one before has it." if done.ok else "The one before failed."
         return tried
-
-    def _render(self, shown: TriedAction, destination: Destination, context: Mapping[str, Any], an_id: str) -> None:
-        try:
-            requests = render(destination, context, at=self._clock(), idempotency_id=an_id, masked=True)
-        except UserCodeError as error:
-            shown.error = ForwardError(code="template", detail=str(error))
-            return
-        shown.requests = [each.shown() for each in requests]
-        shown.request = shown.requests[-1] if shown.requests else None
-        if not requests:
-            shown.skipped = "The destination's condition is not true."
 
 
 def _about(rule: Rule, move: Move, destination: str | None = None) -> TriedAction:
@@ -315,6 +304,7 @@ def _others(
         elif action.reply is not None:
             text = template(action.reply.text).render(context)
             shown.message = {"to": message.sender, "from": action.reply.from_ or message.to, "text": text}
+            shown.skipped = shown.skipped or (None if text.strip() else EMPTY)
         elif action.email is not None:
             subject = " ".join(template(action.email.subject).render(context).split())
             text = template(action.email.text).render(context)
@@ -325,7 +315,7 @@ def _others(
             for to in action.text.to:
                 each = _about(rule, move)
                 each.message = {"to": to, "from": action.text.from_ or message.to, "text": text}
-                each.skipped = shown.skipped
+                each.skipped = shown.skipped or (None if text.strip() else EMPTY)
                 texts.append(each)
             return texts
     except UserCodeError as error:

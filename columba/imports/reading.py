@@ -16,21 +16,29 @@ NUMBERS: Final = ("number", "phone", "phone_number", "to", "msisdn", "mobile")  
 
 
 async def texts(receive: Receive) -> AsyncIterator[str]:
-    """The body as text, as it comes. UnicodeDecodeError, Disconnected."""
+    """The body as text, as it comes. Refusal, Disconnected."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    more = True
+    more, line = True, 1
     while more:
         message = await receive()
         if message["type"] != "http.request":
             raise Disconnected
         more = message.get("more_body", False)
-        text = decoder.decode(message.get("body", b""), not more)
+        try:
+            text = decoder.decode(message.get("body", b""), not more)
+        except UnicodeDecodeError as error:
+            wrong = error.object[error.start]
+            line += error.object.count(b"\n", 0, error.start)
+            detail = f"Line {line} is not UTF-8 (there is a byte {wrong:#04x}): save the file as CSV in UTF-8."
+            raise Refusal("invalid_request", detail) from None
+        line += text.count("\n")
         if text:
             yield text
 
 
 async def records(pieces: AsyncIterator[str]) -> AsyncIterator[list[str]]:
-    """The lines of a CSV file, some at a time; one that goes on in the next, within quotes, is whole."""
+    """The lines of a CSV file, some at a time; one that goes on in the next, within quotes, is whole. Refusal."""
+    ended = 0  # lines
     tail: list[str] = []  # of a line whose end has not come
     within: list[str] = []  # lines since a quote that has not ended
     size = 0  # of both
@@ -41,6 +49,7 @@ async def records(pieces: AsyncIterator[str]) -> AsyncIterator[list[str]]:
             lines = ("".join(tail) + text).split("\n")
             tail = [lines.pop()]
             for line in lines:
+                ended += 1
                 odd = line.count('"') % 2 == 1
                 if within or odd:
                     within.append(line)
@@ -54,10 +63,17 @@ async def records(pieces: AsyncIterator[str]) -> AsyncIterator[list[str]]:
         else:
             tail.append(text)
         if size > LONGEST_ROW:
-            raise Refusal("invalid_request", f"A row has more than {LONGEST_ROW:,} characters: is a quote missing?")
+            first = ended - len(within) + 1
+            detail = (
+                f"The row that begins in line {first:,} has more than {LONGEST_ROW:,} characters: is a quote missing?"
+            )
+            raise Refusal("invalid_request", detail)
         if found:
             yield found
     rest = "\n".join((*within, "".join(tail)))
+    if rest.count('"') % 2:
+        first = ended - len(within) + 1
+        raise Refusal("invalid_request", f"A quote that begins in line {first:,} does not end.")
     if rest.strip():
         yield [rest.rstrip("\r")]
 

@@ -18,7 +18,7 @@ from columba.errors import Refusal
 from columba.http.query import decode_query
 from columba.http.wire import TYPE_JSON, Disconnected, client_address, encode, send_answer
 from columba.imports import AT_ONCE, SQL
-from columba.imports.reading import Sheet, heading, records, row_of, texts
+from columba.imports.reading import Sheet, heading, records, row_of, simple, texts
 from columba.imports.shapes import Which
 from columba.keys import Key
 from columba.numbers import NumberError, normalise
@@ -166,14 +166,15 @@ class Imports:
         except Disconnected:
             await asyncio.shield(run.end("interrupted"))
             return False
-        except Refusal as refusal:
+        except StoreUnavailable as refusal:
             with suppress(StoreUnavailable):
-                await run.end("interrupted" if isinstance(refusal, StoreUnavailable) else "failed", refusal.detail)
+                await run.end("interrupted", refusal.detail)
             raise
-        except UnicodeDecodeError:
-            detail = "The file is not UTF-8."
-            await run.end("failed", detail)
-            raise Refusal("invalid_request", detail) from None
+        except Refusal as refusal:
+            detail = f"{refusal.detail} The first {run.taken:,} rows were taken." if run.taken else refusal.detail
+            with suppress(StoreUnavailable):
+                await run.end("failed", detail)
+            raise Refusal(refusal.code, detail, refusal.errors) from None
         except BaseException:
             with suppress(StoreUnavailable):
                 await asyncio.shield(run.end("interrupted"))
@@ -221,12 +222,19 @@ class Run:
                     await self._write()
         await self._write()
 
+    @property
+    def taken(self) -> int:
+        """Rows that are written."""
+        return self._already
+
     def _columns(self, names: Sequence[str]) -> dict[str, int]:
         """Which column is where."""
         places: dict[str, int] = {}
         for place, name in enumerate(self._taking.columns(names)):
-            if name is not None:
-                places.setdefault(name, place)
+            if name is None:
+                continue
+            if places.setdefault(name, place) != place and simple(names[places[name]]) == simple(names[place]):
+                raise Refusal("invalid_request", f"Two columns are called `{names[place][:64]}`.")
         if "number" not in places:
             raise Refusal("invalid_request", f"No column is called `number`; those are: {', '.join(names)[:500]}.")
         return places

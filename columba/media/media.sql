@@ -111,6 +111,26 @@ from (select x.media_id, max(r.at) as at from {rows} r join message_media x on x
   group by x.media_id) y
 where media.id = y.media_id and media.state <> 4
 
+-- What was told of them, which names files and leads to them.
+-- name: discard_attempts
+-- rows: message_id int, at int
+delete from attempts where (endpoint_id, event_id) in (
+  select d.endpoint_id, d.event_id from {rows} r join message_media x on x.message_id = r.message_id
+  join events e on e.subject = x.media_id join deliveries d on d.event_id = e.id
+  where not exists (select 1 from message_media o where o.media_id = x.media_id and o.message_id <> x.message_id))
+
+-- name: discard_deliveries
+-- rows: message_id int, at int
+delete from deliveries where event_id in (
+  select e.id from {rows} r join message_media x on x.message_id = r.message_id join events e on e.subject = x.media_id
+  where not exists (select 1 from message_media o where o.media_id = x.media_id and o.message_id <> x.message_id))
+
+-- name: discard_events
+-- rows: message_id int, at int
+delete from events where id in (
+  select e.id from {rows} r join message_media x on x.message_id = r.message_id join events e on e.subject = x.media_id
+  where not exists (select 1 from message_media o where o.media_id = x.media_id and o.message_id <> x.message_id))
+
 -- name: delete_uses
 -- rows: message_id int, at int
 delete from message_media where message_id in (select r.message_id from {rows} r)

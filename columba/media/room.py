@@ -238,11 +238,13 @@ class Media:
             raise Refusal("conflict", "A message that has not left yet needs it: cancel that first.")
         await self.purge()
 
-    def steps_without(self, message_ids: Iterable[int]) -> tuple[Step, Step]:
-        """For the plan that redacts or deletes messages: what none but they use goes with them, by the next `purge`."""
+    def steps_without(self, message_ids: Iterable[int]) -> Sequence[Step]:
+        """For the plan that redacts or deletes messages: what none but they use goes with them, by the next `purge`; what
+        was told of it, with its name and a link, at once."""
         now = self._clock()
         rows: list[Row] = [(an_id, now) for an_id in message_ids]
-        return Step(SQL["discard_of_messages"], rows), Step(SQL["delete_uses"], rows)
+        names = ("discard_of_messages", "discard_attempts", "discard_deliveries", "discard_events", "delete_uses")
+        return [Step(SQL[name], rows) for name in names]
 
     def forget(self, _message_id: int) -> None:
         """A message was redacted: its media go now, not when the chore comes."""

@@ -74,7 +74,8 @@ def kinds(kept: Kept) -> tuple[Kind, ...]:
 
 
 class Growing:
-    """`is_first` says whether this process is the one that does it; `rest` is a chore of its own rooms, once an hour."""
+    """`is_first` says whether this process is the one that does it; `audit` lets go of the log from before a time;
+    `keys_changed` is the step that tells of keys that went."""
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class Growing:
     # What grows slowly
 
     async def seldom(self) -> None:
-        """Let go what is rare: a chore for once an hour."""
+        """Let go what is rare: a chore for now and then."""
         if not self._is_first():
             return
         now = self._clock()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from columba.core import ids, status
 from columba.core.model import Json, rfc3339
 from columba.privacy.holding import Holding, Person
-from columba.privacy.people import AT_ONCE, SQL, WAIT_S
+from columba.privacy.people import AT_ONCE, SQL, WAIT_S, national
 from columba.store import Step, Store, plan
 
 
@@ -37,8 +37,11 @@ def consent(store: Store, hash_of: Callable[[str], int]) -> Holding:
 
     async def erase(person: Person) -> int | None:
         rows = [(person.account_id, person.mode, hash_of(person.number), person.number)]
-        names = ("erase_consents", "erase_opt_in_requests", "erase_consent_replies", "erase_import_refusals")
-        results = await store.commit(plan(*(Step(SQL[name], rows) for name in names)))
+        names = ("erase_consents", "erase_opt_in_requests", "erase_consent_replies")
+        refused = [(person.account_id, person.mode, person.number, national(person.number))]
+        results = await store.commit(
+            plan(*(Step(SQL[name], rows) for name in names), Step(SQL["erase_import_refusals"], refused))
+        )
         ((left,),) = await store.read(
             SQL["still_stopping"], account_id=person.account_id, mode=person.mode, hash=hash_of(person.number)
         )

@@ -14,6 +14,7 @@ import msgspec
 from columba.core import ids, model, status
 from columba.core.model import Json, Message, rfc3339
 from columba.errors import Refusal
+from columba.numbers.e164 import split
 from columba.privacy.holding import Holding, Person
 from columba.store import Row, Step, Store, plan, statements
 
@@ -135,10 +136,12 @@ class People:
         """Erase what names the number without being a message: waiting parts of texts, and events. None when nothing
         did."""
         pattern = f"%{person.number}%"
+        written = (person.number, national(person.number), f"0{national(person.number)}")
+        submitted = [(person.account_id, person.mode, f'%"to":"{each}"%') for each in written]
         await self._store.commit(
             plan(
                 Step(SQL["erase_fragments"], [(person.number, person.account_id, person.mode)]),
-                Step(SQL["erase_submitted_parts"], [(pattern,)]),
+                Step(SQL["erase_submitted_parts"], submitted),
             )
         )
         gone, after = 0, 0
@@ -162,6 +165,12 @@ class People:
                 )
                 gone += len(rows)
             after = upto
+
+
+def national(number: str) -> str:
+    """Without its country: how it may stand where a number was kept as it was written."""
+    found = split(number)
+    return found[1] if found else number
 
 
 def erasing(rows: Sequence[Row], tags: Sequence[Row], hanging: Sequence[Step]) -> list[Step]:

@@ -59,8 +59,10 @@ delete from fragments where (sender, account_id, mode) in (select sender, accoun
   or (to_addr, account_id, mode) in (select sender, account_id, mode from {rows} r)
 
 -- name: erase_submitted_parts
--- rows: pattern text
-delete from smpp_parts where exists (select 1 from {rows} r where smpp_parts.asked like r.pattern)
+-- rows: account_id int, mode int, pattern text
+delete from smpp_parts where exists (
+  select 1 from {rows} r join keys k on k.account_id = r.account_id and k.mode = r.mode
+  where k.id = smpp_parts.key_id and smpp_parts.asked like r.pattern)
 
 -- name: events_to_erase
 -- rows: id int
@@ -182,12 +184,15 @@ delete from opt_in_requests where (account_id, mode, hash) in (select account_id
 -- rows: account_id int, mode int, hash int, number text
 delete from consent_replies where (account_id, mode, hash) in (select account_id, mode, hash from {rows} r)
 
+-- As they were written: "0171 234 5678" was refused because nobody knew its country.
 -- name: erase_import_refusals
--- rows: account_id int, mode int, hash int, number text
+-- rows: account_id int, mode int, number text, national text
 delete from import_refusals where (import_id, n) in (
   select f.import_id, f.n from {rows} r
   join imports i on i.account_id = r.account_id and i.mode = r.mode
-  join import_refusals f on f.import_id = i.id and f.number = r.number)
+  join import_refusals f on f.import_id = i.id and (f.number = r.number or
+    replace(replace(replace(replace(replace(replace(f.number, ' ', ''), '-', ''), '.', ''), '/', ''), '(', ''), ')', '')
+      like '%' || r.national))
 
 -- name: still_stopping
 select count(*) as n from stopping where account_id = :account_id and mode = :mode and hash = :hash

@@ -83,6 +83,7 @@ def endpoints(templates: Templates, store: Store, new_id: Ids, price: Price | No
             row = await load(call)
             name, description, content, approved = what(row)
             if await templates.change(row, name, description, content, caller_of(call).id, approved):
+                call.path["id"] = ids.show("tpl", row[0])  # it may have been named by a name that it has no more
                 return view(await load(call))
             if name != row[1]:
                 who = caller_of(call)

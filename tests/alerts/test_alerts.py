@@ -42,6 +42,33 @@ async def test_a_text_that_fails_is_told_by_mail(house: House) -> None:
     assert shown["last_notice_at"]
 
 
+async def test_forwards_that_fail_or_die_and_a_webhook_that_is_disabled_are_told(house: House, sink: Sink) -> None:
+    """Not by events that a test makes up: a text comes in, and three addresses answer 503, 400 and 410."""
+    sink.reply = lambda request: Reply({"/down": 503, "/bad": 400}.get(request.path, 410))
+    alert = await house.alert(on=["forward.failed", "forward.dead", "webhook.disabled"], wait=1)
+    hook = {"url": f"{sink.url}/gone", "events": ["message.received"]}
+    assert (await house.api("POST", "/v1/webhooks", hook)).status == 201
+    to = []
+    for path in ("/down", "/bad"):
+        reply = await house.api("POST", "/v1/destinations", {"request": {"url": f"{sink.url}{path}"}})
+        to.append(reply.json["id"])
+    reply = await house.api("POST", "/v1/rules", {"name": "all", "then": [{"forward": {"to": to}}]})
+    assert reply.status == 201, reply.body
+    said = {"from": "+447700900123", "to": "+12025550100", "text": "Hello"}
+    reply = await house.api("POST", "/v1/sandbox/inbound", said)
+
+    async def three() -> bool:
+        await house.app.collecting.step()
+        return len((await house.get(f"/v1/alerts/{alert['id']}/incidents"))["data"]) == 3
+
+    await eventually(three)
+    house.clock.ahead += 2_000
+    (letter,) = await house.letters(1)
+    assert f"Forwards fail: {to[0]}. Latest: {reply.json['id']} to +12025550100: The server answered 503." in letter.text
+    assert f"Forwards were given up: {to[1]}. Latest: {reply.json['id']}" in letter.text
+    assert f"The webhook {sink.url}/gone was disabled." in letter.text
+
+
 async def test_many_at_once_are_one_notice_and_more_of_them_wait(house: House) -> None:
     await house.alert(on=["message.undelivered"], wait=3, every=300)
     await house.fails(5)

@@ -47,6 +47,8 @@ async def test_an_alert_from_its_making_to_its_end(command: Command, box: Postbo
     assert (await command("test", an_id)).stdout.startswith(f"ok  email {OPS}  It was taken.")
     assert len(box.letters) == 1
     assert "This is a test." in (await command("history", an_id)).stdout
+    assert (await command("incidents", an_id)).stdout.split() == ["OPENED_AT", "CLOSED_AT", "COUNT", "TITLE", "LATEST"]
+    assert read(await command("incidents", an_id, "--json")) == []
     assert read(await command("change", an_id, '{"every": 3600}', "--json"))["every"] == 3600
     assert "every             3600" in (await command("show", an_id)).stdout
     assert (await command("delete", an_id)).exit_code == 0

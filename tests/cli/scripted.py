@@ -35,7 +35,11 @@ class Hold(NamedTuple):
     """All events that there are, and those that come, until the server is closed."""
 
 
-Act = Cut | Refuse | Again | Hold
+class Missed(NamedTuple):
+    """That some are not kept any more; then as Hold."""
+
+
+Act = Cut | Refuse | Again | Hold | Missed
 
 
 def event(number: int, kind: str = "message.delivered", **data: Any) -> dict[str, Any]:
@@ -134,9 +138,11 @@ def _handler(server: Scripted) -> type[BaseHTTPRequestHandler]:
                     self._begin()
                     self._chunk(b"".join(map(frame, server.events)))
                     self.wfile.write(b"0\r\n\r\n")
-                case Hold():
+                case Hold() | Missed():
                     self._begin()
                     self._chunk(b":\n\n")
+                    if isinstance(act, Missed):
+                        self._chunk(b'event: missed\ndata: {"last_event_id":"evt_0"}\n\n')
                     self._follow(place)
 
         def _follow(self, place: int) -> None:

@@ -16,7 +16,7 @@ from columba.cli.listen import PAUSES_S, Desk, Forward, Stream, line
 from columba.cli.sse import Heard
 from columba.webhooks.signature import decode_secret
 from tests.cli.program import KEY, running
-from tests.cli.scripted import Act, Again, Cut, Hold, Refuse, Scripted, event, frame
+from tests.cli.scripted import Act, Again, Cut, Hold, Missed, Refuse, Scripted, event, frame
 from tests.keeper import free_port
 from tests.program import Reply, Sink, eventually
 
@@ -43,6 +43,13 @@ def test_a_stream_cut_anywhere_loses_and_repeats_nothing(after: int) -> None:
         assert found == ids(server.events)
         assert len(server.asked) == 2
         assert server.asked[1] in ("evt_0", *found)
+
+
+def test_what_was_missed_is_said_and_what_is_kept_follows(capsys: pytest.CaptureFixture[str]) -> None:
+    with Scripted(FIVE, [Missed()]) as server:
+        found, _ = follow(server, 5)
+        assert found == ids(server.events)
+        assert "missed" in capsys.readouterr().err
 
 
 CONNECTIONS: list[tuple[str, list[Act]]] = [

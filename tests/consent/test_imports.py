@@ -16,6 +16,7 @@ from columba.http.wire import Disconnected
 from columba.imports import AT_ONCE
 from columba.imports import SQL as FILES
 from columba.imports.reading import records
+from columba.imports.reading import texts as decoded
 from columba.imports.room import Run
 from columba.store import Step, plan
 from tests.consent.house import OURS, SOMEBODY, House
@@ -98,6 +99,29 @@ async def test_a_file_without_numbers_is_refused(laptop: House) -> None:
         await run(laptop, "name,city\nAnn,Leeds\n")
     with pytest.raises(Refusal, match="a quote missing"):
         await run(laptop, 'number,words\n+447700900123,"' + "stop\n" * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("number\n+447700900123\n+4477009\xe9\n".encode("latin-1"), r"Line 3 is not UTF-8 .*0xe9"),
+        ("number\n+447700900123\n".encode("utf-16"), r"Line 1 is not UTF-8"),
+        (b'number,words\n+447700900123,"stop\n+447700900124,x\n', r"quote that begins in line 2 does not end"),
+        (b"number,words\n+447700900123," + b"x" * 100_000, r"row that begins in line 2 .*65,536"),
+        (b"Number,words,number\n+447700900123,a,b\n", r"Two columns are called `number`"),
+    ],
+)
+@pytest.mark.parametrize("size", [5, 1 << 20])
+async def test_what_is_wrong_with_a_file_is_said_with_its_line(laptop: House, file: bytes, why: str, size: int) -> None:
+    pieces = [file[start : start + size] for start in range(0, len(file), size)]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    usual = Usual(7, 1, status.LIVE, NewImport(name="a file"), laptop.clock(), "")
+    one = Run(laptop.store, laptop.clock, Rows(laptop.consent.ledger, laptop.clock, usual), 7, "GB")
+    with pytest.raises(Refusal, match=why):
+        await one.all(decoded(receive))
 
 
 async def test_it_goes_on_where_it_stopped(house: House) -> None:

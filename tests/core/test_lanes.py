@@ -316,6 +316,47 @@ async def test_two_that_are_retried_keep_their_order(
         assert network.to(ANN)[2:] == ["1", "2", "3"]
 
 
+async def test_one_that_is_held_back_is_not_overtaken_by_one_behind_it(
+    tmp_path: Path, clock: Clock, network: Network
+) -> None:
+    """The second comes to its turn just before the first is tried again, and the third just after."""
+    network.answer = hold
+
+    def flying() -> list[str]:
+        return [each.part.text for each in network.waiting]
+
+    async with running(tmp_path, network, clock, carriers=[carrier(window=1)]) as rig:
+        first = await rig.say(ANN, "1")
+        await until(lambda: flying() == ["1"])
+        await rig.say(BOB, "b")
+        second = await rig.say(ANN, "2")
+        await rig.say("+447700900003", "c")
+        await rig.say(ANN, "3")
+        network.give(network.waiting[0], RETRY)
+        due = (await rig.tried(first, 1)).due_at
+        await until(lambda: flying() == ["b"])
+        clock.forward(due - 10 - clock())
+        network.give(network.waiting[0], SENT)
+        await until(lambda: flying() == ["c"])
+
+        async def held_back() -> bool:
+            return (await rig.message(second)).due_at > due
+
+        await until(held_back)
+        clock.forward(10)
+        lane = rig.lanes.owned[64]
+        await until(lambda: first.id in lane.held)  # and not the second, which is not due yet
+        network.give(network.waiting[0], SENT)
+        await until(lambda: flying() == ["1"])
+        network.answer = lambda _part: SENT
+        network.give(network.waiting[0], SENT)
+        for _ in range(10):
+            clock.forward(100)
+            await rig.past(BOB)
+        await until(lambda: len(network.to(ANN)) == 4)
+        assert network.to(ANN) == ["1", "1", "2", "3"]
+
+
 async def test_two_that_are_retried_keep_their_order_through_a_crash(
     place: Path | str, clock: Clock, network: Network
 ) -> None:

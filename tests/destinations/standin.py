@@ -141,6 +141,9 @@ class Forwarder:
     ) -> Performed:
         return await self.performing.perform(found, context(text, **more), idempotency_id=ID, done=done)
 
+    async def rehearse(self, found: Destination, text: str = "Hello", **more: Any) -> Performed:
+        return await self.performing.rehearse(found, context(text, **more), idempotency_id=ID)
+
 
 @asynccontextmanager
 async def forwarder(egress: Egress | None = None, shelf: Shelf | None = None) -> AsyncIterator[Forwarder]:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from columba.forwarding import curl
+from columba.forwarding.destinations import Destination
 from columba.forwarding.destinations_api import exported
 from columba.forwarding.performing import render
+from columba.forwarding.rendering import inner_context
 from tests.destinations.standin import AT, ID, Answer, context, destination, standing
 
 URL = "https://api.example.test/v1"
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,10 @@ URL = "https://api.example.test/v1"
     [
         (f"curl {URL}", {"request": {"method": "GET", "url": URL}}),
         (f"curl -sSL -X DELETE '{URL}'", {"request": {"method": "DELETE", "url": URL}}),
+        (f"curl -H 'Idempotency-Key: 1' -H 'X-Id: 1' {URL}",
+         {"request": {"method": "GET", "url": URL, "headers": {"X-Id": "1"}}}),
+        (f"curl -H 'Idempotency-Key: {{{{ id }}}}' {URL}",
+         {"request": {"method": "GET", "url": URL, "headers": {"Idempotency-Key": "{{ id }}"}}}),
         ("curl example.test/x", {"request": {"method": "GET", "url": "http://example.test/x"}}),
         (
             f"""curl -X POST {URL} \\
@@ -99,6 +106,11 @@ def test_what_is_not_taken_says_why(command: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def commands(found: Destination, said: dict[str, Any]) -> list[str]:
+    inner = inner_context(found.compiled, found.secrets, said, True)
+    return [exported(found, each.shown(), inner) for each in render(found, said, at=AT, idempotency_id=ID)]
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(
     ("fields", "variables"),
@@ -112,6 +124,15 @@ def test_what_is_not_taken_says_why(command: str, words: str) -> None:
         ({"request": {"url": "URL/q", "method": "GET"}, "auth": {"kind": "query", "name": "k", "value": "secret-key"}},
          {"API_KEY": "secret-key"}),
         ({"request": {"url": "URL/m", "body": {"multipart": [{"name": "t", "text": "{{ text }}"}]}}}, {}),
+        ({"request": {"url": "URL/z", "method": "GET"}, "params": {"mail": "a@b.test"},
+          "auth": {"kind": "basic", "username": "{{ params.mail }}/token", "password": "secret-password"}},
+         {"PASSWORD": "secret-password"}),
+        ({"request": {"url": "URL/k", "method": "GET"}, "secrets": {"key": "secret-key"},
+          "auth": {"kind": "basic", "username": {"secret": "key"}}}, {"KEY": "secret-key"}),
+        ({"request": {"url": "URL/s"}, "auth": {"kind": "standard_webhooks", "secret": WHSEC}}, {"SIGNATURE": "SIGNED"}),
+        ({"request": {"url": "URL/x", "body": {"xml": "<t>{{ text }}</t>"}},
+          "auth": {"kind": "header", "name": "X-Key", "value": "secret-key", "prefix": "{{ params.word }} "},
+          "params": {"word": "Token"}}, {"API_KEY": "secret-key"}),
     ],
 )  # fmt: skip
 async def test_what_is_exported_does_the_same(fields: dict[str, Any], variables: dict[str, str]) -> None:
@@ -119,10 +140,11 @@ async def test_what_is_exported_does_the_same(fields: dict[str, Any], variables:
         text = fields["request"] | {"url": fields["request"]["url"].replace("URL", peer.url)}
         found = destination(**(fields | {"request": text}))
         said = context('it\'s "a" $text\nwith `ticks`')
-        masked = [exported(found, each.shown()) for each in render(found, said, at=AT, idempotency_id=ID)]
         (real,) = render(found, said, at=AT, idempotency_id=ID, masked=False)
-        (command,) = masked
+        (command,) = commands(found, said)
         assert "secret-" not in command
+        signed = real.headers.get("webhook-signature", "v1,").removeprefix("v1,")
+        variables = {name: value.replace("SIGNED", signed) for name, value in variables.items()}
         environment = {"PATH": os.environ["PATH"], "HOME": "/", **variables}
         await asyncio.to_thread(
             subprocess.run,
@@ -135,3 +157,23 @@ async def test_what_is_exported_does_the_same(fields: dict[str, Any], variables:
     assert (got.method, peer.url + got.target, got.body) == (real.method, real.url, real.body)
     for name, value in real.headers.items():
         assert got.headers[name.lower()] == value
+
+
+@pytest.mark.parametrize(
+    ("auth", "options"),
+    [
+        ({"kind": "digest", "username": "{{ params.me }}", "password": "secret"}, '--digest -u Zoe:"$PASSWORD"'),
+        ({"kind": "sigv4", "access_key_id": "AK", "secret_access_key": "secret", "region": "{{ params.at }}",
+          "service": "sqs"}, '--aws-sigv4 aws:amz:eu:sqs -u AK:"$SECRET_ACCESS_KEY"'),
+        ({"kind": "oauth2", "token_url": "https://x.test/token", "client_id": "a", "client_secret": "secret"},
+         "-H 'Authorization: Bearer '\"$ACCESS_TOKEN\""),
+        ({"kind": "hmac", "secret": "secret", "prefix": "sha256="}, "-H 'X-Signature: sha256='\"$SIGNATURE\""),
+    ],
+)  # fmt: skip
+def test_what_curl_does_by_itself_is_an_option(auth: dict[str, Any], options: str) -> None:
+    login = {"name": "login", "request": {"url": f"{URL}/login"}, "auth": False}
+    found = destination(request={"url": URL}, auth=auth, steps=[login], params={"me": "Zoe", "at": "eu"})
+    first, last = commands(found, context())
+    assert options in last
+    assert "secret" not in last
+    assert first.splitlines() == [f"curl -X POST {URL}/login \\", f"  -H 'Idempotency-Key: {ID}-login'"]

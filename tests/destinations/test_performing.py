@@ -1,7 +1,9 @@
 """What a destination sends, byte for byte, and what it takes the answer for."""
 
 import asyncio
+import base64
 import json
+import re
 from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,11 +11,24 @@ from urllib.parse import parse_qsl
 import pytest
 
 from columba.forwarding.performing import render
-from columba.usercode import UserCodeError
 from tests.destinations.standin import AT, ID, Answer, Got, context, destination, forwarder, problems, standing
 
 OK = Answer(200, {"ok": True, "ticket": {"id": 7}, "list": [1, 2]}, {"Location": "/tickets/7"})
 HARD = 'He said "hi" \\ {{ 7*7 }}\n\t€ 😀 &<>'
+
+KEY = {"secret": "t0p-secret"}
+AUTHS: list[dict[str, Any]] = [
+    {"kind": "none"},
+    {"kind": "header", "name": "X-Key", "value": "t0p-secret", "prefix": "Token "},
+    {"kind": "query", "value": "t0p-secret"},
+    {"kind": "basic", "username": "{{ params.me }}", "password": "t0p-secret"},
+    {"kind": "bearer", "token": "t0p-secret"},
+    {"kind": "digest", "username": "{{ params.me }}", "password": "t0p-secret"},
+    {"kind": "oauth2", "token_url": "URL/token", "client_id": "a", "client_secret": "t0p-secret"},
+    {"kind": "hmac", **KEY, "template": "{{ timestamp }}.{{ body }}", "prefix": "v1=", "timestamp_header": "X-Time"},
+    {"kind": "standard_webhooks", "secret": "whsec_dDBwLXNlY3JldC10MHAtc2VjcmV0LXQwcC1zZWM="},
+    {"kind": "sigv4", "access_key_id": "AK", "secret_access_key": "t0p-secret", "region": "eu", "service": "sqs"},
+]
 
 
 class TestRequests:
@@ -58,6 +73,40 @@ class TestRequests:
         assert peer.got[5].target == "/d/a%2Fb"
         assert peer.got[7].json == {"name": "07700 900123"}
 
+    @pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: str(auth["kind"]))
+    async def test_the_dry_run_shows_every_proof_but_its_secret(self, auth: dict[str, Any]) -> None:
+        """What is shown before, what is kept after and what was on the wire are the same, `***` for what is secret."""
+
+        def answer(got: Got) -> Answer:
+            if got.target == "/token":
+                return Answer(200, {"access_token": "t0p-secret", "expires_in": 600})
+            challenge = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}
+            return OK if auth["kind"] != "digest" or "authorization" in got.headers else Answer(401, b"", challenge)
+
+        async with standing(answer) as peer, forwarder() as forward:
+            request = {"url": f"{peer.url}/a?x=1", "body": {"json": {"t": "{{ text }}"}}}
+            auth = {name: value.replace("URL", peer.url) for name, value in auth.items()}
+            found = destination(request=request, auth=auth, params={"me": "Zoë"})
+            shown = await forward.rehearse(found, HARD)
+            assert not peer.got
+            done = await forward(found, HARD)
+            assert done.ok, done.error
+            assert shown.last is not None
+            assert done.last is not None
+            assert shown.last.request == done.last.request
+            assert shown.last.request is not None
+            got = peer.got[-1]
+            assert (got.method, got.body.decode()) == (shown.last.request.method, shown.last.request.body)
+            pairs = [(f"{peer.url}{got.target}", shown.last.request.url)]
+            pairs += [(got.headers[name.lower()], value) for name, value in shown.last.request.headers.items()]
+            for wire, seen in pairs:
+                assert re.fullmatch(re.escape(seen).replace(r"\*\*\*", ".+"), wire), (wire, seen)
+            hidden = "".join(seen for _, seen in pairs).count("***")
+            assert hidden == (auth["kind"] not in ("none", "client_certificate"))
+            assert "t0p-secret" not in repr((shown, done))
+            own = {"host", "user-agent", "accept", "accept-encoding", "content-length"}
+            assert got.headers.keys() - own == {name.lower() for name in shown.last.request.headers}
+
     async def test_an_id_that_is_the_same_for_every_attempt(self) -> None:
         async with standing(lambda got: OK) as peer, forwarder() as forward:
             for _ in range(2):
@@ -83,9 +132,17 @@ class TestRequests:
                                            {"name": "none", "media": 5}]},
                 }
             )  # fmt: skip
-            done = await forward(found, media=[f"{peer.url}/a.png?x=1", f"{peer.url}/b.png"])
+            media = [f"{peer.url}/a.png?x=1", f"{peer.url}/b.png"]
+            shown = await forward.rehearse(found, media=media)
+            assert {got.method for got in peer.got} == {"GET"}
+            done = await forward(found, media=media)
             assert done.ok, done.error
         body = peer.got[-1].body
+        assert shown.last is not None
+        assert shown.last.request is not None
+        assert base64.b64decode(shown.last.request.body or "") == body
+        assert done.last is not None
+        assert done.last.request == shown.last.request
         assert body.count(b"\x89PNG\x00\xff") == 3
         for name in (
             b'name="t"',
@@ -95,9 +152,7 @@ class TestRequests:
         ):
             assert name in body
         assert b'"none"' not in body
-        assert done.last is not None
-        assert done.last.request is not None
-        assert done.last.request.base64
+        assert shown.last.request.base64
 
     async def test_a_text_can_not_write_parts_of_its_own(self) -> None:
         text = f'a\r\n--columba-{ID}\r\nContent-Disposition: form-data; name="admin"\r\n\r\nyes\r\n--columba-{ID}--'
@@ -114,7 +169,11 @@ class TestRequests:
             body = {"multipart": [{"name": "file", "media": "all"}]}
             done = await forward(destination(request={"url": peer.url, "body": body}), media=[f"{peer.url}/a"])
             assert (done.ok, done.error) == (False, "media: The address of a file answered 404.")
-            assert [got.method for got in peer.got] == ["GET"]
+            shown = await forward.rehearse(
+                destination(request={"url": peer.url, "body": body}), media=[f"{peer.url}/a"]
+            )
+            assert (shown.ok, shown.error) == (False, done.error)
+            assert [got.method for got in peer.got] == ["GET", "GET"]
 
 
 class TestAnswers:
@@ -321,8 +380,9 @@ class TestChecks:
             assert done.last is not None
             assert done.last.request is not None
             assert done.last.request.body == '{"order":"none"}'
-            with pytest.raises(UserCodeError):
-                render(found, context(groups={}), at=AT, idempotency_id=ID)
+            shown = await forward.rehearse(found, groups={"order": "twelve"})
+            assert (shown.ok, shown.error, shown.last) == (False, done.error, done.last)
+            assert len(peer.got) == 1
 
     async def test_a_template_that_fails_is_not_sent(self) -> None:
         async with standing(lambda got: OK) as peer, forwarder() as forward:

@@ -272,6 +272,14 @@ def test_the_command_line(columba: Program) -> None:
     told = json.loads(run(columba, "consents", "import", str(file), "--json", code=1))
     assert (told["state"], told["recorded"], told["refused"]) == ("done", 50, 1)
     assert "people.csv" in run(columba, "consents", "imports")
+    (refused,) = json.loads(run(columba, "consents", "refusals", told["id"], "--json"))
+    assert (refused["row"], refused["code"]) == (51, "invalid_number")
+    said = run(columba, "consents", "optin", who, "--words", "offers, please", "--proof", "form 7").split()[0]
+    shown = run(columba, "consents", "show", said)
+    assert "offers, please" in shown
+    assert "form 7" in shown
+    assert run(columba, "consents", "try", "Arrêt !").startswith("stop  fr\n")
+    assert run(columba, "consents", "try", "hello") == "a text like any other\n"
     out = columba.folder / "out.csv"
     run(columba, "consents", "export", "--output", str(out))
     assert who in out.read_text()

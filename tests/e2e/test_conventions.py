@@ -150,7 +150,8 @@ def test_a_body_of_another_type_is_refused(columba: Program, path: str, kind: st
 
 @pytest.mark.parametrize("path", [*BODIES, "/v1/oauth/token"])
 def test_a_body_that_is_too_large_is_refused_and_the_next_request_served(columba: Program, path: str) -> None:
-    body = b'{"text": "' + b"x" * 17_000_000 + b'"}'
+    size = 17_000_000 if path.endswith("batch") else 2_000_000  # of which all is swallowed: see http/wire.py
+    body = b'{"text": "' + b"x" * size + b'"}'
     kind = "application/x-www-form-urlencoded" if path.endswith("token") else "application/json"
     headers = {"Content-Type": kind}
     answer = columba.request("POST", path, headers=headers, body=body, key=columba.live_key)

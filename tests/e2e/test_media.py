@@ -54,6 +54,8 @@ def test_what_comes_in_is_fetched_however_the_carrier_and_we_fare(columba: Progr
         message = columba.request("POST", "/v1/sandbox/inbound", body).json
         carrier.wait(1)
         assert follow(message["media"][0])[0] == 503
+        # Else it would be left alone after the kill for as long as a try may take, 75 s.
+        eventually(lambda: get(columba, f"/v1/media?message_id={message['id']}")["data"][0]["error"])
         columba.kill9()
         carrier.reply = Reply(body=JPEG, headers={"Content-Type": "image/jpeg"})
         columba.start()

@@ -43,6 +43,18 @@ def test_a_template_by_the_command_line(columba: Program) -> None:
     changed = run(columba, "templates", "change", "here", "--text", "New {{ order }}{{ name }}", "--draft")
     assert (changed["state"], changed["revision"]) == ("draft", 2)
     assert run(columba, "templates", "approve", "here")["approved_revision"] == 2
+    bound = ("--class", "marketing", "--from", "+12025550100", "--params", '{"order": "string", "name": "string"}')
+    changed = run(columba, "templates", "change", "here", *bound, "--description", "When it comes", "--name", "there")
+    assert (changed["name"], changed["class"], changed["from"]) == ("there", "marketing", "+12025550100")
+    assert (changed["params"]["order"]["type"], changed["description"]) == ("string", "When it comes")
+    freed = run(columba, "templates", "change", "there", "--unbound", "--name", "here")
+    assert (freed["class"], freed["from"], freed["revision"]) == (None, None, 4)
+    assert [each["revision"] for each in run(columba, "templates", "revisions", "here")] == [4, 3, 2, 1]
+    older = run(columba, "templates", "preview", "here", "--revision", "1", "--param", "order=7", "--to", to)
+    assert older["sample"]["text"].startswith("Order 7")
+    assert run(columba, "templates", "withdraw", "here")["approved_revision"] is None
+    run(columba, "send", "--to", to, "--template", "here", "--param", "order=7", "--param", "name=Ada", code=1)
+    assert run(columba, "templates", "approve", "here", "--revision", "1")["approved_revision"] == 1
     assert [each["name"] for each in run(columba, "templates")] == ["here"]
     run(columba, "templates", "delete", "here")
     assert run(columba, "templates", "list") == []
@@ -60,6 +72,10 @@ def test_a_code_by_the_command_line(columba: Program) -> None:
     assert run(columba, "verify", "resend", begun["id"])["sends"] == 2
     assert run(columba, "verify", "check", to, code)["status"] == "approved"
     assert [each["id"] for each in run(columba, "verify", "list", "--to", to)] == [begun["id"]]
+    said = ("--alphabet", "letters", "--address", "203.0.113.7", "--device", "d1", "--metadata", '{"user": 42}')
+    another = run(columba, "verify", "start", number(), *said, "--from", "Acme", "--length", "8")
+    assert (another["alphabet"], another["from"], another["metadata"]) == ("letters", "Acme", {"user": 42})
+    assert run(columba, "verify", "cancel", another["id"])["status"] == "canceled"
     assert run(columba, "verify", "blocks") == []
     assert run(columba, "verify", "settings", "--set", '{"brand": "Acme"}')["brand"] == "Acme"
 

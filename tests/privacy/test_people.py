@@ -7,19 +7,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from columba.core import ids, status
 from columba.core.accept import Caller, Submission
 from columba.core.events import SQL as CORE
 from columba.core.model import Message
+from columba.store import Statement, Step, plan
 from tests.api import Columba, database, eventually, running
+from tests.media.files import JPEG
 from tests.privacy.dump import holding
 from tests.program import Reply as SinkReply
 from tests.program import Request, Sink
 
 ANNA, BEN = "+447700900777", "+447700900778"
-CANARY = "canary"
+CANARY, LOCAL = "canary", "07700 900-777"
+PART = Statement(
+    "test_part",
+    (("message_id", "int"), ("key_id", "int"), ("asked", "text")),
+    (),
+    "insert into smpp_parts (message_id, n, total, key_id, key, body, asked, due_at) "
+    "select message_id, 1, 2, key_id, 'k', '', asked, 9000000000000000 from {rows} r",
+)
 
 __all__ = ["database"]
 
@@ -27,6 +37,8 @@ __all__ = ["database"]
 @pytest.fixture(scope="module")
 def sink() -> Iterator[Sink]:
     def answered(request: Request) -> SinkReply:
+        if request.path.startswith("/pictures/"):
+            return SinkReply(200, JPEG)
         return SinkReply(200, b"canary taken" if ANNA.encode() in request.body else b"taken")
 
     with Sink(answered) as taking:
@@ -73,13 +85,21 @@ async def live_through(columba: Columba, sink: Sink) -> None:
     assert (await api("POST", "/v1/messages", later)).status == 202
     assert (await api("POST", "/v1/verifications", {"to": ANNA, "metadata": {"who": "canary"}})).status == 201
     assert (await api("POST", "/v1/verifications/check", {"to": ANNA, "code": "1"})).status == 200
-    texted = {"from": ANNA, "to": "+12025550100", "text": "canary says hello"}
+    pictures = [f"{sink.url}/pictures/canary.jpg"]
+    texted = {"from": ANNA, "to": "+12025550100", "text": "canary says hello", "media": pictures}
     assert (await api("POST", "/v1/sandbox/inbound", texted)).status == 201
+    assert (await api("POST", "/v1/contacts", {"number": ANNA, "name": "canary"})).status == 201
+    file = await api("POST", "/v1/consents/imports", {"name": "l.csv", "action": "opt_in", "source": "form"})
+    rows = f"number,class,words\n07700 900-777,,canary\n{ANNA},marketing,canary\n".encode()
+    read = await api("POST", file.json["upload_url"], rows, headers={"content-type": "text/csv"})
+    assert (read.json["recorded"], read.json["refused"]) == (1, 1), read.json
     said = {"number": ANNA, "action": "opt_out", "source": "form", "words": "canary", "proof": {"by": "canary"}}
     reply = await api("POST", "/v1/consents", said)
     assert reply.status in (201, 422), reply.json
 
     async def at_rest() -> bool:
+        if not (await api("GET", "/v1/events?type=media.received")).json["data"]:
+            return False
         sent = (await api("GET", "/v1/messages?status=sent")).json["data"]
         return not sent and not (await api("GET", "/v1/messages?status=queued")).json["data"]
 
@@ -90,16 +110,17 @@ async def test_no_canary_is_left(tmp_path: Path, database: str, sink: Sink, capf
     async with running(tmp_path, database, allow_network=("127.0.0.0/8",)) as columba:
         await live_through(columba, sink)
         store = columba.app.store
-        assert await holding(store, tmp_path, database, CANARY, ANNA)
+        assert await holding(store, tmp_path, database, CANARY, ANNA, LOCAL)
         exported = (await columba.whole("POST", "/v1/privacy/export", {"number": ANNA})).json
-        assert {"messages", "verifications"} <= set(exported["data"])
+        assert set(exported["data"]) == {"messages", "verifications", "forwards", "consents", "contacts"}
+        assert {each["kind"] for each in exported["data"]["forwards"]} == {"tag", "reply"}
         now = columba.app.ids._clock
         columba.app.consent.stopping._clock = lambda: now() + 11_000  # the opt-out was a while ago
         done = await erase(columba)
         assert done["counts"]["messages"] >= 5
         assert done["number"] is None
 
-        assert await holding(store, tmp_path, database, CANARY, ANNA) == []
+        assert await holding(store, tmp_path, database, CANARY, ANNA, LOCAL) == []
         api = columba.whole
         assert [each["to"] for each in (await api("GET", "/v1/messages")).json["data"]] == [BEN]
         reply = await api("POST", "/v1/messages", {"to": ANNA, "text": "Hi", "class": "marketing"})
@@ -194,6 +215,24 @@ async def test_others_keep_theirs(columba: Columba) -> None:
     assert done["counts"]["messages"] == 1
     rows = await columba.app.store.read(CORE["messages_by_id"], [(each.id,) for each in kept])
     assert {row[0] for row in rows} == {each.id for each in kept}
+
+
+async def test_of_parts_that_wait_for_the_rest_of_a_text_only_the_accounts_own_go(columba: Columba) -> None:
+    keys = {await columba.another_account(): 0, columba.account_id: 0}
+    for account_id in keys:
+        await columba.key(account_id=account_id)
+        keys[account_id] = max(an_id for an_id, key in columba.app.keys.all.items() if key.account_id == account_id)
+    asked = [
+        msgspec.json.encode(Submission(to, "one of two")).decode()
+        for to in (ANNA, "07700900777", BEN)
+    ]  # fmt: skip
+    rows = [(100 * n + i, key, text) for n, key in enumerate(keys.values()) for i, text in enumerate(asked)]
+    await columba.app.store.commit(plan(Step(PART, rows)))
+    await erase(columba)
+    left = await columba.app.store.read(
+        Statement("left", (), (), "select message_id from smpp_parts order by message_id")
+    )
+    assert [row[0] for row in left] == [0, 1, 2, 102]
 
 
 async def test_an_erasure_is_carried_on_by_another_process(tmp_path: Path, database: str) -> None:

@@ -105,3 +105,14 @@ async def test_what_can_not_be_done(command: Command, arguments: tuple[str, ...]
 async def test_a_test_key_sees_the_simulated_carrier(command: Command) -> None:
     (row,) = read(await command("list", "--json", key=command.house.columba.test_key))
     assert (row["name"], row["mode"]) == ("sandbox", "test")
+
+
+async def test_kinds_and_what_they_take(command: Command) -> None:
+    lines = (await command("kinds")).stdout.splitlines()
+    assert {line.split("\t")[0] for line in lines[1:]} == {*kinds()}
+    assert "twilio\taccount_sid auth_token" in lines
+    options = {row.split("\t")[0]: row.split("\t")[1] for row in (await command("kinds", "twilio")).stdout.splitlines()}
+    assert (options["auth_token"], options["base_url"]) == ("needed", "https://api.twilio.com")
+    assert read(await command("kinds", "twilio", "--json"))["kind"] == "twilio"
+    unknown = await command("kinds", "pigeon")
+    assert (unknown.exit_code, "lists them" in unknown.output) == (2, True)

@@ -1,5 +1,6 @@
 """How carriers do: what makes one bad, what makes it good again, and that processes tell each other."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ async def test_processes_tell_each_other(tmp_path: Path, tables_url: str) -> Non
                 return other.app.healths.standing(an_id) < WELL
 
             await eventually(heard)
-            assert other.app.healths.of(an_id).why == one.app.healths.of(an_id).why
+            # It is said of somewhat fewer from one moment to the next.
+            whys = {re.sub(r"\d+", "N", each.app.healths.of(an_id).why) for each in (one, other)}
+            assert whys == {"It has refused the last N parts, for reasons of its own."}
 
 
 async def _load(house: Routed) -> None:

@@ -78,6 +78,14 @@ async def test_senders(command: Command) -> None:
     assert (await command.read("senders", "show", made["id"]))["sender"] == "+12025550100"
     pool = await command.read("senders", "pools", "Support", "--sender", made["id"])
     assert (await command("senders", "pools")).stdout.splitlines()[1].split("\t")[0] == pool["id"]
+    assert (await command.read("senders", "change-pool", pool["id"], '{"sticky": false}'))["sticky"] is False
+    assert (await command.read("senders", "delete-pool", pool["id"]))["deleted"] is True
+    assert len((await command("senders", "pools")).stdout.splitlines()) == 1
+    assert "US\trefused" in (await command("senders", "rules")).stdout
+    own = await command.read("senders", "rule", "us", "registered", "--source", "our carrier", "--date", "2026-11-20")
+    assert (own["country"], own["names"], own["date"], own["own"]) == ("US", "registered", "2026-11-20", True)
+    assert (await command("senders", "rule", "US", "allowed")).exit_code == 2
+    assert (await command("senders", "rule", "US", "usual")).exit_code == 0
     assert "US\trefused" in (await command("senders", "rules")).stdout
     assert (await command("senders", "delete", made["id"])).exit_code == 0
 

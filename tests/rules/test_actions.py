@@ -63,6 +63,23 @@ async def test_a_reply_waits_for_what_the_destination_answers(house: House, sink
     assert reply["text"] == "Ticket 42"
 
 
+async def test_a_reply_that_comes_out_empty_is_not_sent_and_says_so(house: House, sink: Sink) -> None:
+    sink.reply = Reply(422)
+    destination = await house.destination(sink.url)
+    silent = {"reply": {"text": "{% if answer.ok %}Ticket {{ answer.json.id }}{% endif %}"}}
+    await house.rule({"forward": {"to": [destination]}}, silent)
+    tried = await house.post("/v1/rules/test", {"message": {"text": "Hello"}, "send": True}, 200)
+    assert tried["actions"][1]["skipped"] == "The text came out empty: nothing is sent."
+    message = await house.hear("Hello")
+    (run,) = await house.forwards(1, "skipped")
+    assert (run["kind"], run["made"], run["error"]) == ("reply", None, None)
+    (attempt,) = (await house.get(f"/v1/forwards/{run['id']}"))["attempts"]
+    assert attempt["request"]["skipped"] == "The text came out empty: nothing is sent."
+    (done,) = await house.events("action.done")
+    assert (done["id"], done["action"]["status"], "message_id" in done["action"]) == (message, "skipped", False)
+    assert (await house.get("/v1/messages?direction=outbound"))["data"] == []
+
+
 async def test_the_next_destination_takes_over_where_the_first_fails(house: House, sink: Sink, other: Sink) -> None:
     sink.reply = Reply(500)
     first, second, third = [await house.destination(url) for url in (sink.url, other.url, f"{other.url}/third")]

@@ -79,6 +79,7 @@ async def test_many_dead_ones_are_replayed_by_query(house: House, sink: Sink, ot
     rule = await house.rule({"forward": {"to": [one, two]}})
     for n in range(3):
         await house.hear(f"text {n}")
+        await asyncio.sleep(0.002)  # each has a moment of its own
     dead = await house.forwards(6, "dead")
     since = (await house.get("/v1/forwards?limit=1"))["data"][0]["created_at"]
     for query, count in (
@@ -86,6 +87,15 @@ async def test_many_dead_ones_are_replayed_by_query(house: House, sink: Sink, ot
         ({"message_id": dead[0]["message_id"], "status": "delivered"}, 0), ({"until": since, "kind": "reply"}, 0),
     ):  # fmt: skip
         assert await house.post("/v1/forwards/replay", query) == {"count": count}, query
+    for listed, count in (
+        ("error=http_400", 6), ("error=http_40", 0), ("error=http_503", 0), (f"error=http_400&destination={two}", 3),
+        (f"since={since}", 2), (f"until={since}", 4), ("until=2020-01-01T00:00:00Z", 0),
+        (f"message_id={dead[0]['message_id']}&error=http_400", 2),
+        (f"message_id={dead[0]['message_id']}&since=2099-01-01T00:00:00Z", 0),
+    ):  # fmt: skip
+        for status in ("", "&status=dead"):
+            found = await house.get(f"/v1/forwards?{listed}{status}")
+            assert (len(found["data"]), found["next_cursor"]) == (count, None), listed
     sink.reply = Reply(200)
     assert await house.post("/v1/forwards/replay", {"destination": one, "error": "http_400"}) == {"count": 3}
     again = await house.forwards(3, "delivered")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -376,10 +377,13 @@ async def test_what_is_wrong_with_a_url_is_said_at_once(postgres_url: str, wrong
 
 
 async def test_a_user_that_may_make_no_tables_is_told(postgres_url: str) -> None:
-    await places.execute(postgres_url, "create role guest login; revoke create on schema public from public")
-    with pytest.raises(StoreRefused, match=r"may not make tables.*GRANT CREATE"):
-        await open_store(postgres_url.replace("postgres@", "guest@"))
-    await places.execute(postgres_url, "drop role guest; select 1")
+    guest = f"guest_{uuid.uuid4().hex}"  # the server is others' too
+    await places.execute(postgres_url, f"create role {guest} login; revoke create on schema public from public")
+    try:
+        with pytest.raises(StoreRefused, match=r"may not make tables.*GRANT CREATE"):
+            await open_store(postgres_url.replace("postgres@", f"{guest}@"))
+    finally:
+        await places.execute(postgres_url, f"drop role {guest}")
 
 
 async def test_a_user_that_may_make_no_temporary_functions_is_told(postgres_url: str) -> None:

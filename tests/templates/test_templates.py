@@ -146,6 +146,15 @@ async def test_a_draft_is_not_sent_and_an_older_revision_takes_a_change_back(col
     assert (await send(api, params={"order": 1})).fields == [("template", "unknown_template")]
 
 
+async def test_it_is_given_another_name_by_its_name(columba: Columba) -> None:
+    api = columba.whole
+    made = await make(api)
+    reply = await api("PATCH", "/v1/templates/order_shipped", {"name": "sent"})
+    assert (reply.status, reply.json["name"], reply.json["revision"]) == (200, "sent", 1)
+    assert (await api("GET", "/v1/templates/sent")).json["id"] == made["id"]
+    assert (await api("GET", "/v1/templates/order_shipped")).status == 404
+
+
 async def test_names_are_each_accounts_own(columba: Columba) -> None:
     api = columba.whole
     made = await make(api)
