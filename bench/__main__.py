@@ -1,6 +1,7 @@
 """`make bench`: the figures that the project promises, as a table with ratios.
 
-    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,forwarding,routing,kannel]
+    python -m bench [--quick] [--only door,batch,webhooks,start,queue,carriers,forwarding,routing,consent,templates,
+        verify,kannel]
         [--store sqlite,postgres,two]
 
 Only ratios of one run on one machine mean something: the load generator, the sink and the database share its cores.
@@ -25,6 +26,10 @@ from tests.program import Program, eventually
 ONE = '{"to": "+{d}", "text": "Message n={n} of this run", "metadata": {"n": "{n}"}}'
 BATCH = '{"messages": [{*{"to": "+{d}", "text": "Message n={n} of this run", "metadata": {"n": "{n}"}}*}]}'
 CONNECTIONS = 50
+ALL = (
+    "door", "batch", "webhooks", "start", "queue", "carriers", "forwarding", "routing", "consent", "templates", "verify",
+    "kannel",
+)  # fmt: skip
 
 
 class Figure(NamedTuple):
@@ -248,7 +253,7 @@ def bench_queue(size: float) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what is promised.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
-    parser.add_argument("--only", default="door,batch,webhooks,start,queue,carriers,forwarding,routing,kannel")
+    parser.add_argument("--only", default=",".join(ALL))
     parser.add_argument("--store", default="sqlite,postgres,two")
     given = parser.parse_args()
     size = 0.1 if given.quick else 1.0
@@ -289,6 +294,18 @@ def main() -> None:
         from bench.routing import bench_routing
 
         add(bench_routing())
+    if "consent" in wanted:
+        from bench.consent import bench_consent
+
+        add(bench_consent(int(20_000 * size), int(10_000_000 * size)))
+    if "templates" in wanted:
+        from bench.templates import bench_templates
+
+        add(bench_templates(int(20_000 * size)))
+    if "verify" in wanted:
+        from bench.verify import bench_verify
+
+        add(bench_verify(int(10_000 * size), [store for store in stores if store != "two"]))
     if "kannel" in wanted:
         from bench.kannel import bench_kannel
 

@@ -18,11 +18,18 @@ from columba.core import events, status
 from columba.core.model import Event, Message
 from columba.privacy.holding import Person
 from columba.settings import Settings
-from columba.store import Step, plan
+from columba.store import Statement, Step, plan
 from tests import engines
 
 ANNA = "+447700900777"
 AT_ONCE = 500
+DELIVERED = Statement(
+    "bench_deliveries",
+    (("event_id", "int"), ("endpoint_id", "int"), ("at", "int")),
+    (),
+    "insert into deliveries (endpoint_id, event_id, status, due_at, updated_at) "
+    "select endpoint_id, event_id, 1, at, at from {rows} r where true",
+)
 
 
 async def fill(app: App, account_id: int, messages: int) -> None:
@@ -53,8 +60,8 @@ async def fill(app: App, account_id: int, messages: int) -> None:
                 Step(events.SQL["insert_messages"], rows),
                 Step(events.SQL["insert_bodies"], bodies),
                 Step(events.SQL["insert_parts"], parts),
-                Step(events.SQL["insert_events"], told),
-                Step(events.SQL["insert_deliveries"], delivered),
+                *events.steps(told, 3),
+                Step(DELIVERED, delivered),
             )
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from bench import report
+from bench.__main__ import Figure
 from bench.verify import Line
 from tests.program import Program
 
@@ -64,6 +65,15 @@ async def measure(columba: Program, messages: int, rounds: int) -> dict[str, lis
             best[name][0] = max(best[name][0], await singly(columba, body, messages))
             best[name][1] = max(best[name][1], await batches(columba, body, messages))
     return best
+
+
+def bench_templates(messages: int, rounds: int = 3) -> list[Figure]:
+    with Program(env={"COLUMBA_LOG_LEVEL": "warning"}) as columba:
+        rates = uvloop.run(measure(columba, messages, rounds))
+    return [
+        Figure(f"by template, {how}", made, "messages/s", made / plain, 0.7)
+        for how, plain, made in zip(("singly", "in batches"), rates["plain"], rates["by template"], strict=True)
+    ]
 
 
 def main() -> None:

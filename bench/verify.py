@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
 
 from bench import report
+from bench.__main__ import Figure
 from bench.watch import own_cpu
 from columba.core import ids
 from columba.vault import Vault, parse_key
@@ -75,22 +77,32 @@ async def measure(columba: Program, first: int, pairs: int, workers: int) -> lis
     return [pairs / seconds, took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000, 1e6 * cpu / pairs]
 
 
+def bench_store(store: str, pairs: int, workers: int = 32) -> list[float]:
+    with contextlib.ExitStack() as stack:
+        database = None
+        if store == "postgres":
+            server = stack.enter_context(engines.postgres())
+            database = stack.enter_context(server.database())
+        columba = stack.enter_context(Program(env={"COLUMBA_LOG_LEVEL": "warning"}, database=database))
+        uvloop.run(measure(columba, 0, pairs // 10, workers))  # warm
+        return uvloop.run(measure(columba, pairs, pairs, workers))
+
+
+def bench_verify(pairs: int, stores: Sequence[str]) -> list[Figure]:
+    rates = {store: bench_store(store, pairs)[0] for store in stores}
+    return [
+        Figure(f"{store}: codes begun and checked", rate, "pairs/s", None, 2_000 if store == "sqlite" else None)
+        for store, rate in rates.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--store", nargs="*", choices=("sqlite", "postgres"), default=["sqlite", "postgres"])
     asked = parser.parse_args()
-    rows = {}
-    for store in asked.store:
-        with contextlib.ExitStack() as stack:
-            database = None
-            if store == "postgres":
-                server = stack.enter_context(engines.postgres())
-                database = stack.enter_context(server.database())
-            columba = stack.enter_context(Program(env={"COLUMBA_LOG_LEVEL": "warning"}, database=database))
-            uvloop.run(measure(columba, 0, asked.pairs // 10, asked.workers))  # warm
-            rows[store] = uvloop.run(measure(columba, asked.pairs, asked.pairs, asked.workers))
+    rows = {store: bench_store(store, asked.pairs, asked.workers) for store in asked.store}
     print(report.machine())
     print(report.table(["pairs/s", "ms a pair, median", "p99", "us of the server's CPU"], rows))
 

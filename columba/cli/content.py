@@ -110,9 +110,12 @@ def list_held(api: Api, as_json: bool, batch: str | None, limit: int) -> None:
 @click.argument("message_ids", nargs=-1, metavar="ID...")
 @click.option("--batch", metavar="ID", help="All of a batch.")
 @click.option("--all", "everything", is_flag=True, help="All there are.")
-def approve(api: Api, as_json: bool, message_ids: Sequence[str], batch: str | None, everything: bool) -> None:
-    """Let held messages go."""
-    _decide(api, as_json, "approve", message_ids, batch, everything)
+@click.pass_context
+def approve(
+    ctx: click.Context, api: Api, as_json: bool, message_ids: Sequence[str], batch: str | None, everything: bool
+) -> None:
+    """Let held messages go. Ends with 1 if some of those named are not held."""
+    _decide(ctx, api, as_json, "approve", message_ids, batch, everything)
 
 
 @held.command()
@@ -120,13 +123,22 @@ def approve(api: Api, as_json: bool, message_ids: Sequence[str], batch: str | No
 @click.argument("message_ids", nargs=-1, metavar="ID...")
 @click.option("--batch", metavar="ID", help="All of a batch.")
 @click.option("--all", "everything", is_flag=True, help="All there are.")
-def reject(api: Api, as_json: bool, message_ids: Sequence[str], batch: str | None, everything: bool) -> None:
-    """End held messages: they are never sent."""
-    _decide(api, as_json, "reject", message_ids, batch, everything)
+@click.pass_context
+def reject(
+    ctx: click.Context, api: Api, as_json: bool, message_ids: Sequence[str], batch: str | None, everything: bool
+) -> None:
+    """End held messages: they are never sent. Ends with 1 if some of those named are not held."""
+    _decide(ctx, api, as_json, "reject", message_ids, batch, everything)
 
 
 def _decide(
-    api: Api, as_json: bool, what: str, message_ids: Sequence[str], batch: str | None, everything: bool
+    ctx: click.Context,
+    api: Api,
+    as_json: bool,
+    what: str,
+    message_ids: Sequence[str],
+    batch: str | None,
+    everything: bool,
 ) -> None:
     if sum((bool(message_ids), batch is not None, everything)) != 1:
         raise click.UsageError("Name some messages, or a batch with --batch, or --all.")
@@ -137,3 +149,6 @@ def _decide(
         done, more = done + told["count"], told["more"] and told["count"] > 0
     past = "approved" if what == "approve" else "rejected"
     click.echo(json_text({"count": done}) if as_json else f"{done:,} {past}.")
+    if (missing := len(set(message_ids)) - done) > 0:
+        click.echo(f"{missing:,} of those named are not held (any more): `columba held` lists what is.", err=True)
+        ctx.exit(1)

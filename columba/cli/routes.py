@@ -14,7 +14,7 @@ from columba.cli.api import Api, Json, with_api
 from columba.cli.carriers import json_or_file
 from columba.cli.client import CLASSES, Listing
 from columba.cli.show import clean, json_text, style
-from columba.cli.values import place
+from columba.cli.values import Span, place
 
 MOST_LISTED = 2_000
 STRATEGIES = ("order", "weight", "price", "sticky")
@@ -75,6 +75,9 @@ def show_(api: Api, as_json: bool, route_id: str) -> None:
 @click.option("--sender", multiple=True, metavar="SENDER", help="Messages that come from it.")
 @click.option("--class", "klass", multiple=True, type=click.Choice(CLASSES), help="Messages of this class.")
 @click.option("--tag", multiple=True, metavar="TAG", help="Messages with this tag.")
+@click.option("--account", multiple=True, metavar="ID", help="Messages of this account.")
+@click.option("--length", type=Span(), metavar="MIN-MAX", help="Texts of so many characters: 1-70, or 71- for more.")
+@click.option("--segments", type=Span(), metavar="MIN-MAX", help="Texts of so many parts: 2- for long ones.")
 @click.option(
     "--strategy", type=click.Choice(STRATEGIES), default="order", show_default=True, help="Which carrier is taken."
 )
@@ -90,6 +93,9 @@ def create(
     sender: Sequence[str],
     klass: Sequence[str],
     tag: Sequence[str],
+    account: Sequence[str],
+    length: Json | None,
+    segments: Json | None,
     strategy: str,
     position: int | None,
     failover: str | None,
@@ -99,12 +105,15 @@ def create(
     \b
       columba routes create --name Britain --country GB --carrier north --carrier south
       columba routes create --name codes --class otp --strategy weight --carrier north=3 --carrier south
+      columba routes create --name long --segments 2- --carrier south
     """
-    when = {"country": country, "prefix": prefix, "sender": sender, "class": klass, "tag": tag}
+    lists = {"country": country, "prefix": prefix, "sender": sender, "class": klass, "tag": tag, "account": account}
+    when: Json = {field: list(values) for field, values in lists.items() if values}
+    when |= {field: span for field, span in (("length", length), ("segments", segments)) if span is not None}
     body: Json = {
         "name": name,
         "carriers": [_way(each) for each in carriers],
-        "when": {field: list(values) for field, values in when.items() if values},
+        "when": when,
         "strategy": strategy,
     }
     if position is not None:

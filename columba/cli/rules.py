@@ -450,6 +450,8 @@ def _print_rule(rule: Json, as_json: bool, short: bool = False) -> None:
 
 
 def _print_tried(tried: Json) -> None:
+    if not tried["rules"]:
+        click.echo("There are no rules: `columba rules create --help`.", err=True)
     for rule in tried["rules"]:
         word = style("matches", "good") if rule["matched"] else "doesn't"
         click.echo(f"{word}  {clean(rule['name'])}{'' if rule['matched'] else '  ' + clean(rule['why'])}")

@@ -67,6 +67,9 @@ def show_(api: Api, as_json: bool, sender_id: str) -> None:
 @click.option(
     "--carrier", "carriers", multiple=True, metavar="ID", help="It is set up there alone; may be given again."
 )
+@click.option(
+    "--can", "capabilities", multiple=True, type=click.Choice(("sms", "mms")), help="What it can send.  [default: sms]"
+)
 @click.option("--default-for", multiple=True, metavar="GB", help="Messages without a sender come from it; * for all.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Parts a second from it.")
 @click.option("--registration", metavar="JSON", help="10DLC, DLT and the like: JSON, @FILE or @-.")
@@ -77,6 +80,7 @@ def create(
     sender: str,
     countries: Sequence[str],
     carriers: Sequence[str],
+    capabilities: Sequence[str],
     default_for: Sequence[str],
     rate: float | None,
     registration: str | None,
@@ -91,6 +95,8 @@ def create(
         "sender": sender, "countries": list(countries), "carriers": list(carriers), "default_for": list(default_for),
         "description": description,
     }  # fmt: skip
+    if capabilities:
+        body["capabilities"] = list(capabilities)
     if rate is not None:
         body["rate"] = rate
     if registration is not None:
@@ -169,7 +175,8 @@ def rule(api: Api, as_json: bool, country: str, names: str, source: str | None, 
 @click.argument("name", metavar="NAME", required=False)
 @click.option("--sender", "members", multiple=True, metavar="ID", help="One of its senders; may be given again.")
 @click.option("--turning", is_flag=True, help="Take them in turn, not the same for a recipient.")
-def pools(api: Api, as_json: bool, name: str | None, members: Sequence[str], turning: bool) -> None:
+@click.option("--anywhere", is_flag=True, help="Don't prefer those of the recipient's country or area.")
+def pools(api: Api, as_json: bool, name: str | None, members: Sequence[str], turning: bool, anywhere: bool) -> None:
     """List the pools, or make one.
 
     \b
@@ -177,7 +184,9 @@ def pools(api: Api, as_json: bool, name: str | None, members: Sequence[str], tur
       columba senders pools Support --sender snd_01j9... --sender snd_01ja...
     """
     if name is not None:
-        made = api.post("/v1/pools", {"name": name, "senders": list(members), "sticky": not turning})
+        made = api.post(
+            "/v1/pools", {"name": name, "senders": list(members), "sticky": not turning, "local": not anywhere}
+        )
         click.echo(json_text(made) if as_json else f"{clean(made['id'])}  {clean(made['name'])}")
         return
     rows = list(api.pages("/v1/pools", (), MOST_LISTED))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SPAN = re.compile(r"(?P<min>[0-9]{0,6})(?P<to>-?)(?P<max>[0-9]{0,6})", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
 
 
@@ -51,6 +52,22 @@ class Moment(click.ParamType[str]):
             example = "10m from now: 10m" if self.direction > 0 else "10m ago: 10m"
             self.fail(f"{text[:40]!r} is no time. Write 2026-01-31T09:30:00Z, or for {example}.", param, ctx)
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+class Span(click.ParamType[dict[str, Any]]):
+    """`1-70`, `2-`, `-70` or `3`: from, to, both included."""
+
+    name = "span"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        found = _SPAN.fullmatch(str(value))
+        if found is None or not (found["min"] or found["max"]):
+            self.fail(f"{value!r} is no span: write 1-70, 2- or -70.", param, ctx)
+        if not found["to"]:
+            return {"min": int(found["min"]), "max": int(found["min"])}
+        return {name: int(found[name]) for name in ("min", "max") if found[name]}
 
 
 def read_duration(text: str) -> int | None:

@@ -244,6 +244,7 @@ class Trying:
             an_id = ids.show("fwd", known.get((rule.id, move.n, k)) or self._ids())
             if not send:
                 _performed(shown, await self._performing.rehearse(destination, context, idempotency_id=an_id))
+                shown.exchanges = []
                 if move.mode == FIRST_SUCCESS:
                     over = "Only if the one before fails."
                 elif move.mode != ALL:

@@ -64,7 +64,9 @@ async def test_forwards_that_fail_or_die_and_a_webhook_that_is_disabled_are_told
     await eventually(three)
     house.clock.ahead += 2_000
     (letter,) = await house.letters(1)
-    assert f"Forwards fail: {to[0]}. Latest: {reply.json['id']} to +12025550100: The server answered 503." in letter.text
+    assert (
+        f"Forwards fail: {to[0]}. Latest: {reply.json['id']} to +12025550100: The server answered 503." in letter.text
+    )
     assert f"Forwards were given up: {to[1]}. Latest: {reply.json['id']}" in letter.text
     assert f"The webhook {sink.url}/gone was disabled." in letter.text
 

@@ -296,6 +296,7 @@ def test_the_command_line(columba: Program) -> None:
     assert "shortened_link" in run(columba, "advice", "--days", "1")
     assert "SCORE" in run(columba, "held")
     assert json.loads(run(columba, "held", "approve", "--all", "--json")) == {"count": 0}
+    assert run(columba, "held", "approve", "msg_0000000000000", code=1) == "0 approved.\n"
 
 
 def test_a_stop_in_the_middle_of_a_batch(columba: Program) -> None:

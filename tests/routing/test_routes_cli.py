@@ -42,6 +42,13 @@ async def test_routes(command: Command) -> None:
         f"{one}=3", "--carrier", two, "--strategy", "weight", "--failover", '{"submit": false}',
     )  # fmt: skip
     assert (made["strategy"], made["carriers"][0]["weight"], made["failover"]["submit"]) == ("weight", 3.0, False)
+    spans = ("--length", "71-", "--segments", "2-3", "--account", "acc_0000000000000")
+    narrow = await command.read("routes", "create", "--name", "long", "--carrier", two, *spans)
+    assert narrow["when"]["length"] == {"min": 71}
+    assert narrow["when"]["segments"] == {"min": 2, "max": 3}
+    assert narrow["when"]["account"] == ["acc_0000000000000"]
+    assert (await command("routes", "create", "--name", "no", "--carrier", two, "--length", "long")).exit_code == 2
+    assert (await command("routes", "delete", narrow["id"])).exit_code == 0
     rest = (await command("routes", "create", "--name", "rest", "--carrier", two)).stdout.split()[0]
     heads, *lines = (await command("routes")).stdout.splitlines()
     assert heads.split("\t")[:3] == ["N", "ID", "NAME"]
@@ -65,10 +72,10 @@ async def test_routes(command: Command) -> None:
 
 async def test_senders(command: Command) -> None:
     made = await command.read(
-        "senders", "create", "+12025550100", "--default-for", "US", "--registration",
+        "senders", "create", "+12025550100", "--default-for", "US", "--can", "sms", "--can", "mms", "--registration",
         '{"ten_dlc": {"campaign": {"class": "T"}}}',
     )  # fmt: skip
-    assert (made["rate"], made["default_for"]) == (1.25, ["US"])
+    assert (made["rate"], made["default_for"], made["capabilities"]) == (1.25, ["US"], ["sms", "mms"])
     assert (await command("senders", "create", "Columba")).stdout.split()[1:] == ["Columba", "name"]
     assert (await command("senders", "create", "Columba")).exit_code == 1
     heads, _, line = (await command("senders")).stdout.splitlines()
@@ -76,7 +83,8 @@ async def test_senders(command: Command) -> None:
     assert line.split("\t")[1:6] == ["+12025550100", "number", "yes", "US", "1.25"]
     assert (await command.read("senders", "change", made["id"], '{"rate": 2}'))["rate"] == 2
     assert (await command.read("senders", "show", made["id"]))["sender"] == "+12025550100"
-    pool = await command.read("senders", "pools", "Support", "--sender", made["id"])
+    pool = await command.read("senders", "pools", "Support", "--sender", made["id"], "--anywhere")
+    assert pool["local"] is False
     assert (await command("senders", "pools")).stdout.splitlines()[1].split("\t")[0] == pool["id"]
     assert (await command.read("senders", "change-pool", pool["id"], '{"sticky": false}'))["sticky"] is False
     assert (await command.read("senders", "delete-pool", pool["id"]))["deleted"] is True

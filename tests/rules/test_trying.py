@@ -39,6 +39,7 @@ async def test_it_shows_every_request_and_sends_none(house: House, sink: Sink) -
     tried = await house.post("/v1/rules/test", {"message": SAMPLE}, 200)
     forward, reply, text, later = tried["actions"]
     assert forward["destination"] == destination
+    assert (forward["response"], forward["exchanges"]) == (None, [])
     assert forward["request"]["method"] == "POST"
     assert forward["request"]["url"] == f"{sink.url}/orders"
     assert forward["request"]["headers"]["Authorization"] == "Bearer ***"
@@ -81,6 +82,29 @@ async def test_with_send_it_is_really_sent_and_the_answer_is_shown(house: House,
     assert reply["message"]["text"] == "Number 7"
     assert (await house.get("/v1/forwards?kind=all"))["data"] == []
     assert (await house.get("/v1/messages"))["data"] == []
+
+
+@ONE_STORE
+async def test_what_would_not_be_sent_is_shown_with_the_reason(house: House, sink: Sink) -> None:
+    """A body that doesn't fit its schema; a picture that can't be got. The picture that can is in what is shown."""
+    body = {"json": {"order": "{{ groups.order | int }}"}}
+    few = {"properties": {"order": {"maximum": 9}}}
+    one = await house.destination(sink.url, request={"url": f"{sink.url}/in", "body": body}, schema=few)
+    two = await house.destination(
+        sink.url, request={"url": f"{sink.url}/up", "body": {"multipart": [{"name": "file", "media": "all"}]}}
+    )
+    await house.rule({"forward": {"to": [one, two]}}, when=ORDER)
+    for found in (404, 200):
+        sink.reply = Reply(found, b"picture", {"Content-Type": "image/png"})
+        said = {**SAMPLE, "media": [f"{sink.url}/a.png"]}
+        schema, picture = (await house.post("/v1/rules/test", {"message": said}, 200))["actions"]
+        assert (schema["error"]["code"], schema["request"]["body"]) == ("schema", '{"order":12}')
+        if found == 404:
+            assert (picture["error"]["code"], picture["request"]) == ("media", None)
+        else:
+            assert picture["error"] is None
+            assert 'filename="a.png"\r\nContent-Type: image/png\r\n\r\npicture\r\n' in picture["request"]["body"]
+    assert {request.method for request in sink.requests} == {"GET"}
 
 
 @ONE_STORE
