@@ -163,8 +163,7 @@ def test_what_a_trial_is_told_by_the_commands(columba: Program) -> None:
     assert f"text: {picture}" in shown
     body = {"json": {"order": "{{ groups.order }}", "media": "{{ media }}"}}
     made = post(columba, "/v1/destinations", {"request": {"url": f"{columba.url}/echo", "body": body}})["id"]
-    body = {"multipart": [{"name": "file", "media": "all"}]}
-    upload = {"url": f"{columba.url}/echo", "body": body}
+    upload = {"url": f"{columba.url}/echo", "body": {"multipart": [{"name": "file", "media": "all"}]}}
     files = post(columba, "/v1/destinations", {"request": upload})["id"]
     with Sink(Reply(200, b"\x89PNG\xff")) as pictures:
         tried = run(columba, "destinations", "test", files, "--media", f"{pictures.url}/a.png", "--dry-run")
