@@ -158,7 +158,7 @@ class Ledger:
                 )
                 self._stopping.stored(person, (stop,) if an_id in recorded else ())
             elif said.action == OPT_IN and an_id in recorded:
-                self._stopping.lifted(person)
+                self._stopping.lifted(person, said.sender, said.klass, an_id)
             if event is not None and an_id in changed:
                 happened[event.id] = event
             if reply is not None and reply.id in answered:

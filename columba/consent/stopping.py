@@ -59,6 +59,24 @@ class Stop(NamedTuple):
         )
 
 
+class Lift(NamedTuple):
+    """An opt-in: which opt-outs it ends."""
+
+    person: Person
+    sender: str
+    klass: int
+    consent_id: int
+
+    def ends(self, stop: Stop) -> bool:
+        """As `drop_stopping` in consent.sql."""
+        return (
+            self.person == (stop.account_id, stop.mode, stop.number)
+            and stop.consent_id < self.consent_id
+            and self.sender in ("", stop.sender)
+            and self.klass in (EVERY_CLASS, stop.klass)
+        )
+
+
 class Stopping:
     def __init__(
         self, store: Store, new_id: Ids, clock: Callable[[], int], publisher: events.Publisher, pools: Pools
@@ -72,6 +90,7 @@ class Stopping:
         self._publisher = publisher
         self._stops: dict[Person, tuple[Stop, ...]] = {}
         self._unsure: dict[Person, int] = {}  # what is being stored, and since when
+        self._lifted: dict[Person, list[Lift]] | None = None  # while the store is being read
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
 
@@ -83,7 +102,9 @@ class Stopping:
         person = (message.account_id, message.mode, message.to)
         for stop in self._stops.get(person, ()):
             if stop.covers(message, self._pools):
-                return OPTED_OUT
+                # One that came with the opt-out or after it may be for somebody who has opted in again since, which
+                # another process knows: it waits until the store has been asked (`_carry_out`).
+                return OPTED_OUT if message.id < stop.consent_id else WAIT
         if person in self._unsure:
             if self._clock() - self._unsure[person] < UNSURE_MS:
                 return WAIT
@@ -105,9 +126,18 @@ class Stopping:
             self._store.ring(BELL)
             self._spawn()
 
-    def lifted(self, person: Person) -> None:
+    def lifted(self, person: Person, sender: str, klass: int, consent_id: int) -> None:
         """The person may be texted again."""
-        if self._stops.pop(person, None) is not None:
+        lift = Lift(person, sender, klass, consent_id)
+        if self._lifted is not None:
+            self._lifted.setdefault(person, []).append(lift)
+        there = self._stops.get(person)
+        if there is not None:
+            kept = tuple(stop for stop in there if not lift.ends(stop))
+            if kept:
+                self._stops[person] = kept
+            else:
+                del self._stops[person]
             self._store.ring(BELL)
 
     def heard(self, topic: str) -> None:
@@ -133,9 +163,18 @@ class Stopping:
         """What the store has, before anything is sent."""
         stops: dict[Person, tuple[Stop, ...]] = {}
         before = {stop for of_one in self._stops.values() for stop in of_one}
-        rows = await self._store.read(SQL["stopping"])
+        lifted = self._lifted = {}
+        try:
+            rows = await self._store.read(SQL["stopping"])
+        finally:
+            self._lifted = None
         young = self._clock() - KEPT_MS
-        stored = [Stop(*row) for row in rows]
+        # What was lifted while it was read may be in it still.
+        stored = [
+            stop
+            for stop in map(Stop._make, rows)
+            if not any(lift.ends(stop) for lift in lifted.get((stop.account_id, stop.mode, stop.number), ()))
+        ]
         # What was stored while it was read is not in it yet.
         now = {stop for of_one in self._stops.values() for stop in of_one}
         meanwhile = [stop for stop in now - before if stop.since > young]

@@ -105,7 +105,7 @@ class Publisher:
             self.reached[name] = self.reached.get(name, 0) + messages
 
     def failed(self, failures: Sequence[Failure]) -> None:
-        """These messages have ended badly."""
+        """These messages have ended badly, by a carrier's word."""
         if failures:
             for told in self.on_failures:
                 told(failures)

@@ -27,7 +27,7 @@ def as_they_are(message: Message, _takes_media: bool) -> tuple[str, tuple[str, .
 class Flight:
     """A message on the wire: what of it is still out, and what came back."""
 
-    __slots__ = ("cost", "left", "marked", "message", "outcomes", "recut", "whole")
+    __slots__ = ("cost", "left", "marked", "message", "outcomes", "recut", "stopped", "whole")
 
     def __init__(self, message: Message) -> None:
         self.message = message
@@ -37,6 +37,7 @@ class Flight:
         self.marked = False
         self.recut = False  # this carrier wants another encoding, or other parts, than were counted
         self.whole = False  # one outcome for all parts
+        self.stopped = False  # by us, before the carrier had any of it
 
 
 class Verdict(NamedTuple):

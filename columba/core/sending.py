@@ -241,6 +241,7 @@ class Sending:
                 self._land(lane, flight)
             elif self._looks and (stopped := self._look(message)) is not None:
                 flight.outcomes.append((0, stopped))
+                flight.stopped = True
                 self._land(lane, flight)
             else:
                 registration = None if self.registered is None else self.registered(message)
@@ -320,6 +321,7 @@ class Sending:
             if part.expires_at and part.expires_at <= now:
                 done(part, EXPIRED)
             elif marked and self._looks and (stopped := self._look(part.flight.message)) is not None:
+                part.flight.stopped = True
                 done(part, stopped)
             elif marked:
                 going.append(part)
@@ -347,10 +349,12 @@ class Sending:
                 lane._lanes.spawn(self._settle(lane, flights))
 
     def _note(self, lane: Lane, flight: Flight, worst: Outcome, now: int) -> None:
-        """The last thing that went wrong with a session, if it had the message."""
+        """The last thing that went wrong with a session, if it had the message. Providers may repeat the number in what
+        they say: of a session it is nobody's."""
         state = self.states.get(lane.id)
         if state is not None and worst.kind != "unsent" and worst is not EXPIRED and flight.outcomes[0][0]:
-            state.error, state.code, state.error_at = worst.error, worst.code, now
+            code = worst.code and worst.code.replace(flight.message.to.lstrip("+"), "...")
+            state.error, state.code, state.error_at = worst.error, code, now
 
     async def _settle(self, lane: Lane, flights: list[Flight]) -> None:
         now = self._clock()
@@ -467,7 +471,9 @@ class Sending:
         for row in moved:
             if row[1] in there:
                 self._publisher.count(row[2])
-        self._publisher.failed([(row[1], row[7], row[8]) for row in moved if row[7] is not None and row[1] in there])
+        ours = {flight.message.id for flight in flights if flight.stopped}
+        bad = [row for row in moved if row[7] is not None and row[1] in there and row[1] not in ours]
+        self._publisher.failed([(row[1], row[7], row[8]) for row in bad])
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)

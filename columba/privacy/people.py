@@ -133,8 +133,8 @@ class People:
             self._everywhere({an_id for an_id in read if an_id is not None})
 
     async def erase_rest(self, person: Person) -> int | None:
-        """Erase what names the number without being a message: waiting parts of texts, and events. None when nothing
-        did."""
+        """Erase what names the number without being a message: waiting parts of texts, receipts that fit nothing, events.
+        None when nothing did."""
         pattern = f"%{person.number}%"
         written = (person.number, national(person.number), f"0{national(person.number)}")
         submitted = [(person.account_id, person.mode, f'%"to":"{each}"%') for each in written]
@@ -142,6 +142,7 @@ class People:
             plan(
                 Step(SQL["erase_fragments"], [(person.number, person.account_id, person.mode)]),
                 Step(SQL["erase_submitted_parts"], submitted),
+                Step(SQL["erase_parked_codes"], [(person.account_id, person.mode, f"%{person.number[1:]}%")]),
             )
         )
         gone, after = 0, 0

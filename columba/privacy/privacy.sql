@@ -64,6 +64,13 @@ delete from smpp_parts where exists (
   select 1 from {rows} r join keys k on k.account_id = r.account_id and k.mode = r.mode
   where k.id = smpp_parts.key_id and smpp_parts.asked like r.pattern)
 
+-- Receipts that fit nothing yet: some providers repeat the number in what they say of an error.
+-- name: erase_parked_codes
+-- rows: account_id int, mode int, pattern text
+update parked_receipts set carrier_code = null from {rows} r
+where parked_receipts.carrier_code like r.pattern and parked_receipts.carrier_id in (
+  select c.id from carriers c where c.account_id = r.account_id and c.mode = r.mode)
+
 -- name: events_to_erase
 -- rows: id int
 -- gives: id

@@ -1,8 +1,11 @@
 """The program as a whole: its overview, its help, what it loads, and what it says to what it doesn't know."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -95,3 +98,37 @@ def test_the_server_loads_nothing_for_drawing() -> None:
 def test_a_shell_can_complete_commands_and_options(words: str, place: int, expected: list[str]) -> None:
     done = run(_COLUMBA_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(place))
     assert done.stdout.split() == expected
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[click.Command]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command, click.Context(command, parent=context))
+
+
+def examples(text: str) -> Iterator[list[str]]:
+    """The words after `columba`, to the end of the line or of what is in quotes."""
+    for found in re.finditer(r"^ +(?:\w+ \| )?columba ", text, re.M):
+        lines = text[found.end() :].split("\n")
+        for n in range(len(lines)):
+            try:
+                yield shlex.split("\n".join(lines[: n + 1]), comments=True)
+                break
+            except ValueError:  # a quote is open
+                continue
+
+
+def test_examples_of_the_help_name_commands_and_options_that_there_are() -> None:
+    top = click.Context(columba)
+    found = [words for command in commands(columba, top) for words in examples(command.help or "")]
+    assert len(found) > 40
+    for words in found:
+        command: click.Command = columba
+        context, rest = top, words
+        while isinstance(command, click.Group) and rest and (below := command.get_command(context, rest[0])):
+            command, context, rest = below, click.Context(below, parent=context), rest[1:]
+        assert not isinstance(command, click.Group) or not rest or rest[0].startswith("-"), words
+        command.make_parser(context).parse_args([*rest])  # an option that is not there is a usage error

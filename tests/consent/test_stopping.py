@@ -2,13 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-from columba.consent import OPT_IN, OPT_OUT, SQL
-from columba.consent.stopping import KEPT_MS, Stop
+from columba.consent import EVERY_CLASS, OPT_IN, OPT_OUT, SQL
+from columba.consent.stopping import KEPT_MS, OPTED_OUT, Stop
 from columba.core import status
 from columba.core.accept import Submission
 from columba.core.contract import Carrier
 from columba.core.model import Message
+from columba.store import Row
+from columba.store.sql import Statement
 from tests.consent.house import OURS, SOMEBODY, House, living
 from tests.core.rig import SENT, SHORT, Clock, Network, until
 
@@ -137,6 +140,68 @@ async def test_nothing_leaves_while_a_stop_is_being_stored(house: House) -> None
     assert stopping.look(message) is None
 
 
+async def test_an_opt_in_is_not_undone_by_a_reading_that_began_before_it(house: House) -> None:
+    await house.hears("stop")
+    stopping, read = house.consent.stopping, house.store.read
+    has_read, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(statement: Statement, *rows: Any, **values: Any) -> list[Row]:
+        found = await read(statement, *rows, **values)
+        if statement is SQL["stopping"]:
+            has_read.set()
+            await goes_on.wait()
+        return found
+
+    house.store.read = slowly  # type: ignore[method-assign]
+    reading = asyncio.create_task(stopping.step())
+    await asyncio.wait_for(has_read.wait(), 30)
+    house.clock.forward(1)
+    await house.hears("START")
+    goes_on.set()
+    await reading
+    assert not stopping._stops
+    assert await house.code() is None
+    await until(lambda: len(house.network.to(SOMEBODY)) == 3)
+    assert len(await house.ledger()) == 2
+
+
+async def test_an_opt_in_that_another_process_knows_stops_nothing_here(house: House) -> None:
+    """This one has the opt-out in memory still: what came after it waits until the store was asked."""
+    stopping = house.consent.stopping
+    person = (1, status.LIVE, SOMEBODY)
+    stopping._stops[person] = (Stop(house.ids(), *person, "", EVERY_CLASS, 1 << 62, 0, house.clock()),)
+    message = await house.say()
+    held = stopping.look(message)
+    assert held is not None
+    assert held.kind == "unsent"
+    await stopping.load()
+    await house.past(OTHER)
+    house.clock.forward(1_000)
+    await house.reaches(message, "sent")
+
+
+async def test_an_opt_in_for_one_sender_lets_nothing_of_another_leave(house: House) -> None:
+    house.pause()
+    message = await house.say(sender=OURS)
+    stopping = house.consent.stopping
+    stopping._spawn = lambda: None  # type: ignore[method-assign]
+    await house.told(OPT_OUT, sender=OURS)
+    house.clock.forward(1)
+    await house.told(OPT_IN, sender="+12025550199")
+    assert stopping.look(message) is not None
+    await house.told(OPT_IN, sender=OURS)
+    assert stopping.look(message) is None
+
+
+async def test_what_is_stopped_here_is_no_carriers_word(house: House) -> None:
+    house.sending._looks = (lambda _message: OPTED_OUT,)
+    message = await house.say()
+    await house.reaches(message, "failed")
+    await asyncio.gather(*house.consent._tasks)
+    assert await house.ledger() == []
+    assert await house.code() is None
+
+
 async def test_a_stop_that_can_t_be_stored_changes_nothing(laptop: House) -> None:
     from columba.store import StoreUnavailable
 
@@ -192,7 +257,7 @@ async def test_many_stops_at_once(house: House) -> None:
 
 async def test_a_code_that_was_marked_is_looked_at_again(house: House) -> None:
     """The stop is stored while the mark of a one-time code is on its way to the store."""
-    stop = Stop(1, 1, status.LIVE, SOMEBODY, "", -1, (1 << 62), 0, house.clock())
+    stop = Stop(1 << 61, 1, status.LIVE, SOMEBODY, "", -1, 1 << 62, 0, house.clock())
     house.pause()
     code = await house.say(klass=status.OTP)
     house.store.before_commit = lambda: house.consent.stopping._stops.update({(1, status.LIVE, SOMEBODY): (stop,)})

@@ -227,6 +227,19 @@ def test_odd_values_in_callbacks_break_nothing(columba: Program, provider: Sink,
             assert answer.status < 300 or answer.status in (400, 403), (mutant.case, answer)
 
 
+def test_the_last_error_of_a_carrier_names_nobody(columba: Program, provider: Sink) -> None:
+    """A message says what its provider said; who it was to is nothing to do with the carrier."""
+    request = {"url": f"{provider.url}/send", "body": {"json": {"to": "{{ to }}"}}}
+    carrier = set_up(columba, "http", {"request": request, "failure": {"code": "$.error"}})
+    to = number()
+    provider.reply = Reply(422, json.dumps({"error": f"{to} is no mobile"}).encode())
+    sent = send(columba, to, key=columba.live_key)
+    shown = ended(columba, sent["id"], "failed", key=columba.live_key)
+    assert shown["error"]["carrier_code"] == f"{to} is no mobile"
+    last = get(columba, f"/v1/carriers/{carrier['id']}", columba.live_key)["last_error"]
+    assert last["carrier_code"] == "+... is no mobile"
+
+
 def test_addresses_where_there_is_nothing(columba: Program, provider: Sink) -> None:
     case = replay.first("twilio", "sends")
     carrier = set_up(columba, "twilio", aimed(case, provider))

@@ -23,6 +23,13 @@ from tests.program import Request, Sink
 
 ANNA, BEN = "+447700900777", "+447700900778"
 CANARY, LOCAL = "canary", "07700 900-777"
+PARKED = Statement(
+    "test_parked",
+    (("event_id", "int"), ("carrier_id", "int"), ("code", "text")),
+    (),
+    "insert into parked_receipts (event_id, carrier_id, carrier_message_id, status, error, carrier_code, at) "
+    "select event_id, carrier_id, 'x', 51, 'rejected', code, 9000000000000 from {rows} r",
+)
 PART = Statement(
     "test_part",
     (("message_id", "int"), ("key_id", "int"), ("asked", "text")),
@@ -233,6 +240,23 @@ async def test_of_parts_that_wait_for_the_rest_of_a_text_only_the_accounts_own_g
         Statement("left", (), (), "select message_id from smpp_parts order by message_id")
     )
     assert [row[0] for row in left] == [0, 1, 2, 102]
+
+
+async def test_receipts_that_fit_nothing_name_nobody_any_more(columba: Columba) -> None:
+    api, key = columba.whole, columba.live_key
+    made = await api("POST", "/v1/carriers", {"name": "north", "kind": "sandbox"}, key=key)
+    carrier = ids.read("car", made.json["id"])
+    rows = [(1, carrier, f"{ANNA[1:]} is no number"), (2, carrier, "12"), (3, 64, f"{ANNA} of others")]
+    await columba.app.store.commit(plan(Step(PARKED, rows)))
+    reply = await api("POST", "/v1/privacy/erase", {"number": ANNA}, key=key)
+
+    async def done() -> bool:
+        shown = await api("GET", f"/v1/privacy/jobs/{reply.json['id']}", key=key)
+        return bool(shown.json["status"] == "done")
+
+    await eventually(done)
+    left = Statement("left", (), (), "select carrier_code from parked_receipts order by event_id")
+    assert [row[0] for row in await columba.app.store.read(left)] == [None, "12", f"{ANNA} of others"]
 
 
 async def test_an_erasure_is_carried_on_by_another_process(tmp_path: Path, database: str) -> None:
