@@ -471,9 +471,10 @@ class Sending:
         for row in moved:
             if row[1] in there:
                 self._publisher.count(row[2])
-        ours = {flight.message.id for flight in flights if flight.stopped}
-        bad = [row for row in moved if row[7] is not None and row[1] in there and row[1] not in ours]
-        self._publisher.failed([(row[1], row[7], row[8]) for row in bad])
+        bad = [(row[1], row[7], row[8]) for row in moved if row[7] is not None and row[1] in there]
+        if bad:
+            ours = {flight.message.id for flight in flights if flight.stopped}
+            self._publisher.failed([each for each in bad if each[0] not in ours])
         lane.settled(finished)
         for message, due_at in retried:
             lane.retry(message, due_at)
