@@ -19,8 +19,8 @@ FILES = sorted(file for file in Path(columba.__file__).parent.rglob("*.sql") if 
 ALL = {f"{file.parent.name}/{name}": each for file in FILES for name, each in statements(file).items()}
 # Tables that grow with the traffic: nothing on the main path may read one from end to end.
 GROWING = ("messages", "bodies", "tags", "parts", "parked_receipts", "events", "deliveries", "attempts", "idempotency")
-# What reads much on purpose, and seldom.
-SWEEPS = ("webhooks/sweep_deliveries", "webhooks/sweep_attempts", "smpp/sweep_stale")
+# What reads much on purpose, and seldom. Receipts are parked for hours at most.
+SWEEPS = ("webhooks/sweep_deliveries", "webhooks/sweep_attempts", "smpp/sweep_stale", "privacy/erase_parked_codes")
 ROWS = 20_000
 
 
