@@ -12,7 +12,7 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Json, with_api
 from columba.cli.client import CLASSES, Listing
-from columba.cli.files import list_files, list_refusals, send_file, write_file
+from columba.cli.files import add_files, send_file, write_file
 from columba.cli.policies import settings_of
 from columba.cli.show import clean, json_text, style
 from columba.cli.values import Moment, place
@@ -185,33 +185,7 @@ def import_(ctx: click.Context, /, api: Api, as_json: bool, file: BinaryIO, resu
     send_file(ctx, api, as_json, "consents", file, resume, said)
 
 
-@consents.command()
-@with_api
-@click.option(
-    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
-)
-def imports(api: Api, as_json: bool, limit: int) -> None:
-    """List the files that were imported, and how far each has come."""
-    list_files(api, as_json, "consents", limit)
-
-
-@consents.command()
-@with_api
-@click.argument("import_id", metavar="IMPORT")
-@click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, metavar="N", help="How many at most."
-)
-def refusals(api: Api, as_json: bool, import_id: str, limit: int) -> None:
-    """List the rows of a file that were refused, and why."""
-    list_refusals(api, as_json, "consents", import_id, limit)
-
-
-@consents.command("export")
-@with_api
-@click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
-def export(api: Api, as_json: bool, output: str) -> None:
-    """Write the whole ledger as CSV."""
-    write_file(api, as_json, "/v1/consents/export", output)
+add_files(consents, "consents", "the whole ledger")
 
 
 @click.group(cls=Listing)

@@ -13,7 +13,7 @@ import click
 from columba.cli import show
 from columba.cli.api import Api, Failure, Json, with_api
 from columba.cli.client import Listing
-from columba.cli.files import list_files, list_refusals, send_file, write_file
+from columba.cli.files import add_files, send_file
 from columba.cli.show import clean, json_text
 from columba.cli.values import place, read_params
 
@@ -164,33 +164,7 @@ def import_(
     send_file(ctx, api, as_json, "contacts", file, resume, said)
 
 
-@contacts.command()
-@with_api
-@click.option(
-    "--limit", type=click.IntRange(1, MOST_LISTED), default=20, show_default=True, metavar="N", help="How many at most."
-)
-def imports(api: Api, as_json: bool, limit: int) -> None:
-    """List the files that were imported, and how far each has come."""
-    list_files(api, as_json, "contacts", limit)
-
-
-@contacts.command()
-@with_api
-@click.argument("import_id", metavar="IMPORT")
-@click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, metavar="N", help="How many at most."
-)
-def refusals(api: Api, as_json: bool, import_id: str, limit: int) -> None:
-    """List the rows of a file that were refused, and why."""
-    list_refusals(api, as_json, "contacts", import_id, limit)
-
-
-@contacts.command("export")
-@with_api
-@click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
-def export(api: Api, as_json: bool, output: str) -> None:
-    """Write all contacts as CSV."""
-    write_file(api, as_json, "/v1/contacts/export", output)
+add_files(contacts, "contacts", "all contacts")
 
 
 def _column(given: str) -> tuple[str, str | None]:

@@ -10,11 +10,12 @@ from typing import Any, BinaryIO
 import click
 
 from columba.cli import show
-from columba.cli.api import Api, Failure, Json
+from columba.cli.api import Api, Failure, Json, with_api
 from columba.cli.show import clean, json_text
 from columba.cli.values import place
 
 CHUNK = 256 * 1024
+MOST_LISTED = 10_000
 ANSWER_S = 3_600.0  # a large file is dealt with before it is answered
 LOOK_S = 1.0
 REFUSALS = ("row", "number", "code", "detail")
@@ -44,20 +45,51 @@ def send_file(
     ctx.exit(1 if done["refused"] else 0)
 
 
-def list_files(api: Api, as_json: bool, room: str, limit: int) -> None:
-    rows = [*api.pages(f"/v1/{room}/imports", (), limit)]
-    if as_json:
-        click.echo(json_text(rows))
-    else:
-        show.table(COLUMNS, [[clean(row.get(name)) for name in COLUMNS] for row in rows])
+def add_files(group: click.Group, room: str, what: str) -> None:
+    """The commands beside a group's `import`: its files, what was refused of one, and `what` as a file."""
 
+    @group.command()
+    @with_api
+    @click.option(
+        "--limit",
+        type=click.IntRange(1, MOST_LISTED),
+        default=20,
+        show_default=True,
+        metavar="N",
+        help="How many at most.",
+    )
+    def imports(api: Api, as_json: bool, limit: int) -> None:
+        """List the files that were imported, and how far each has come."""
+        rows = [*api.pages(f"/v1/{room}/imports", (), limit)]
+        if as_json:
+            click.echo(json_text(rows))
+        else:
+            show.table(COLUMNS, [[clean(row.get(name)) for name in COLUMNS] for row in rows])
 
-def list_refusals(api: Api, as_json: bool, room: str, import_id: str, limit: int) -> None:
-    rows = [*api.pages(f"{place(f'{room}/imports', import_id, 'imp')}/refusals", (), limit)]
-    if as_json:
-        click.echo(json_text(rows))
-    else:
-        show.table(REFUSALS, [[show.cell(row.get(name)) for name in REFUSALS] for row in rows])
+    @group.command()
+    @with_api
+    @click.argument("import_id", metavar="IMPORT")
+    @click.option(
+        "--limit",
+        type=click.IntRange(1, 100_000),
+        default=1_000,
+        show_default=True,
+        metavar="N",
+        help="How many at most.",
+    )
+    def refusals(api: Api, as_json: bool, import_id: str, limit: int) -> None:
+        """List the rows of a file that were refused, and why."""
+        rows = [*api.pages(f"{place(f'{room}/imports', import_id, 'imp')}/refusals", (), limit)]
+        if as_json:
+            click.echo(json_text(rows))
+        else:
+            show.table(REFUSALS, [[show.cell(row.get(name)) for name in REFUSALS] for row in rows])
+
+    @group.command("export", help=f"Write {what} as CSV.")
+    @with_api
+    @click.option("-o", "--output", default="-", metavar="FILE", help="Where to; - is standard output.")
+    def export(api: Api, as_json: bool, output: str) -> None:
+        write_file(api, as_json, f"/v1/{room}/export", output)
 
 
 def _upload(api: Api, made: Json, file: BinaryIO, its: str, room: str) -> Json:

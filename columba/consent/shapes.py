@@ -10,6 +10,7 @@ from columba.consent.pools import written
 from columba.consent.settings import Need
 from columba.core import status
 from columba.errors import FieldError
+from columba.http.numbers import number_problems
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
 from columba.numbers import NumberError
@@ -57,6 +58,9 @@ class NewConsent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     words: Annotated[str, Meta(max_length=2_000)] | None = None
     proof: Annotated[str, Meta(max_length=4_000)] | Proof | None = None
     confirm: bool | None = None
+
+    def check_number(self) -> Iterable[FieldError]:
+        return number_problems("number", self.number)
 
     def check_sender(self) -> Iterable[FieldError]:
         return sender_problems(self.sender)

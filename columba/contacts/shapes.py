@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from columba.contacts import LARGEST, MOST_ATTRIBUTES, MOST_TAGS
 from columba.errors import FieldError
+from columba.http.numbers import number_problems
 from columba.http.paging import Paging
 from columba.http.times import Timestamp
 
@@ -81,6 +82,9 @@ class NewContact(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tags: Tags = []
     attributes: Attributes = {}
 
+    def check_number(self) -> Iterable[FieldError]:
+        return number_problems("number", self.number)
+
     def check_attributes(self) -> Iterable[FieldError]:
         if problem := too_large(self.attributes):
             yield FieldError("attributes", "too_long", problem)
@@ -95,6 +99,9 @@ class PutContact(Said, kw_only=True, forbid_unknown_fields=True):
 
     number: Number
 
+    def check_number(self) -> Iterable[FieldError]:
+        return number_problems("number", self.number)
+
 
 class ContactChange(Said, kw_only=True, forbid_unknown_fields=True):
     """What is to be different; what is left out stays.
@@ -104,6 +111,9 @@ class ContactChange(Said, kw_only=True, forbid_unknown_fields=True):
     """
 
     number: Number | UnsetType = UNSET
+
+    def check_number(self) -> Iterable[FieldError]:
+        return number_problems("number", self.number)
 
 
 class Contact(msgspec.Struct, kw_only=True):

@@ -1,10 +1,13 @@
 """What programs send and get about privacy."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from columba.errors import FieldError
+from columba.http.numbers import number_problems
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
 
@@ -18,6 +21,9 @@ class Whom(msgspec.Struct, forbid_unknown_fields=True):
     """A person, by number."""
 
     number: Number
+
+    def check_number(self) -> Iterable[FieldError]:
+        return number_problems("number", self.number)
 
 
 class Job(msgspec.Struct, kw_only=True):

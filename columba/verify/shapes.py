@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, field
 
 from columba.errors import FieldError
+from columba.http.numbers import number_problems
 from columba.http.paging import Paging
 from columba.http.times import Moment, Timestamp
 from columba.numbers import COUNTRIES, NumberError, sender
@@ -73,6 +74,9 @@ class NewVerification(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     address: Annotated[str, Meta(max_length=64, examples=["203.0.113.7"])] | None = None
     device: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     metadata: Annotated[dict[str, Any], Meta(max_length=50)] = {}
+
+    def check_to(self) -> Iterable[FieldError]:
+        return number_problems("to", self.to)
 
     def check_from(self) -> Iterable[FieldError]:
         return sender_problems(self.from_)

@@ -189,6 +189,24 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/messages", "to"),
+        ("/v1/consents", "number"),
+        ("/v1/contacts", "number"),
+        ("/v1/privacy/erase", "number"),
+        ("/v1/sandbox/inbound", "from"),
+        ("/v1/verifications", "to"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_the_other_problems(columba: Program, path: str, field: str) -> None:
+    reply = columba.request("POST", path, {field: "nope", "no_such_field": 1})
+    assert reply.status == 422
+    named = {(each["field"], each["code"]) for each in reply.json["errors"]}
+    assert {(field, "invalid_number"), ("no_such_field", "unknown_field")} <= named
+
+
 @pytest.mark.parametrize("path", UNKNOWN)
 def test_an_unknown_field_is_refused_by_its_name(columba: Program, there: dict[str, str], path: str) -> None:
     method, _, address = path.partition(" ")
