@@ -12,6 +12,7 @@ returning id
 -- Only as it was read.
 -- name: update_alert
 -- rows: id int, version int, name text, enabled int, rule text, channels text, check_at int, notify_at int, at int
+-- once: id
 update alerts set name = r.name, enabled = r.enabled, rule = r.rule, channels = r.channels, check_at = r.check_at,
   notify_at = case when alerts.notify_at is null or r.notify_at is null then alerts.notify_at else r.notify_at end,
   version = alerts.version + 1, updated_at = r.at
@@ -58,6 +59,7 @@ order by d.event_id + 0 limit :most
 -- Each event becomes part of an incident once, whoever reads it.
 -- name: take_news
 -- rows: key text, endpoint_id int, event_id int
+-- once: key
 delete from deliveries where (endpoint_id, event_id) in (select r.endpoint_id, r.event_id from {rows} r)
 returning cast(endpoint_id as text) || '.' || cast(event_id as text)
 
@@ -117,6 +119,7 @@ update alerts set notify_at = r.at from {rows} r where alerts.id = r.id and aler
 -- One process tells.
 -- name: claim_notice
 -- rows: id int, was int, at int
+-- once: id
 update alerts set notify_at = null, notified_at = r.at from {rows} r where alerts.id = r.id and alerts.notify_at = r.was
 returning alerts.id
 
@@ -160,6 +163,7 @@ order by n.due_at limit :most
 -- The next attempt is put off before this one begins.
 -- name: claim_sending
 -- rows: id int, now int, until int
+-- once: id
 update alert_notices set due_at = r.until, attempts = alert_notices.attempts + 1 from {rows} r
 where alert_notices.id = r.id and alert_notices.status = 0 and alert_notices.due_at <= r.now
 returning alert_notices.id
@@ -190,6 +194,7 @@ returning id
 
 -- name: claim_check
 -- rows: id int, now int, at int
+-- once: id
 update alerts set check_at = r.at from {rows} r where alerts.id = r.id and alerts.check_at <= r.now
 returning alerts.id
 

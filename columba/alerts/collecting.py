@@ -52,7 +52,6 @@ class Collecting:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
-        self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def made(self, pairs: list[tuple[int, Event]]) -> None:
@@ -92,14 +91,13 @@ class Collecting:
 
     async def collect(self) -> None:
         """Count what has come."""
-        async with self._turn:
-            while self._alerts.all:
-                alerts: list[Row] = [(an_id,) for an_id in self._alerts.all]
-                rows = await self._store.read(SQL["news"], alerts, most=AT_ONCE)
-                if rows:
-                    await self._take(rows)
-                if len(rows) < AT_ONCE:
-                    return
+        while self._alerts.all:
+            alerts: list[Row] = [(an_id,) for an_id in self._alerts.all]
+            rows = await self._store.read(SQL["news"], alerts, most=AT_ONCE)
+            if rows:
+                await self._take(rows)
+            if len(rows) < AT_ONCE:
+                return
 
     async def _take(self, rows: Sequence[Row]) -> None:
         now = self._clock()

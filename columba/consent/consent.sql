@@ -187,6 +187,7 @@ order by t.consent_id, m.id limit 1000
 -- Scheduled ones are in the store alone.
 -- name: fail_scheduled
 -- rows: id int, status int, at int, event_id int, error text
+-- once: id
 update messages set status = r.status, updated_at = r.at, last_event = r.event_id, error = r.error
 from {rows} r where messages.id = r.id and messages.status = 10
 returning messages.id

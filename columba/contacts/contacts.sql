@@ -41,6 +41,7 @@ returning contacts.revision
 
 -- name: delete_contacts
 -- rows: was int, id int
+-- once: id
 delete from contacts where (id, revision) in (select id, was from {rows} r)
 returning revision
 

@@ -48,6 +48,7 @@ order by m.id desc limit :most
 
 -- name: release_held
 -- rows: id int, held int, due_at int, expires_at int, at int
+-- once: id
 update messages set due_at = r.due_at, expires_at = r.expires_at, updated_at = r.at
 from {rows} r where messages.id = r.id and messages.status = 10 and messages.due_at >= r.held
 returning messages.id
@@ -58,6 +59,7 @@ update bodies set extra = r.extra from {rows} r where bodies.message_id = r.mess
 
 -- name: reject_held
 -- rows: id int, held int, status int, at int, event_id int, error text
+-- once: id
 update messages set status = r.status, updated_at = r.at, last_event = r.event_id, error = r.error
 from {rows} r where messages.id = r.id and messages.status = 10 and messages.due_at >= r.held
 returning messages.id

@@ -3,6 +3,7 @@
 -- On to another lane, with a carrier that has not had it: only what has surely not left.
 -- name: reroute_messages
 -- rows: lane int, id int, new_lane int, due_at int
+-- once: id
 update messages set lane = r.new_lane, due_at = r.due_at, attempts = 0
 from {rows} r
 where messages.id = r.id and messages.lane = r.lane and messages.status in (10, 20)

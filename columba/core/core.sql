@@ -126,6 +126,7 @@ returning messages.id
 -- By request or by the clock: only what has not left. Canceled (54) means that nobody gets any part of it.
 -- name: end_messages
 -- rows: lane int, id int, status int, attempts int, due_at int, at int, event_id int, error text, carrier_code text
+-- once: id
 update messages set status = r.status, updated_at = r.at, last_event = r.event_id, error = r.error
 from {rows} r
 where messages.id = r.id and messages.status in (10, 20)

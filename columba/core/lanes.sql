@@ -26,6 +26,7 @@ select token from nodes where beat > {now} - (select within from {rows} r)
 
 -- name: claim_lanes
 -- rows: id int, token text, within int
+-- once: id
 insert into lanes (id, token, epoch)
 select id, token, 1 from {rows} r where true
 on conflict (id) do update set token = excluded.token, epoch = lanes.epoch + 1

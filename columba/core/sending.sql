@@ -15,6 +15,7 @@ select p.message_id, p.n, p.status from {rows} r join parts p on p.message_id = 
 -- Scheduled messages whose time has come.
 -- name: release
 -- rows: id int, at int, event_id int
+-- once: id
 update messages set status = 20, updated_at = r.at, last_event = r.event_id
 from {rows} r where messages.id = r.id and messages.status = 10
 returning messages.id

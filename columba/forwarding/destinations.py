@@ -204,8 +204,7 @@ class Destinations:
         row = (
             was.id, was.version, wanted.name, wanted.description, int(wanted.enabled), public, secrets, self._clock(),
         )  # fmt: skip
-        async with self._turn:
-            results = await self._commit(Step(SQL["update_destination"], [row]))
+        results = await self._commit(Step(SQL["update_destination"], [row]))
         return self.all.get(was.id) if any(found[0] == was.id for found in results[0]) else None
 
     async def remove(self, an_id: int) -> None:

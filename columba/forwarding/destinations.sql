@@ -14,6 +14,7 @@ select id, account_id, mode, name, description, preset, enabled, spec, secrets, 
 -- Only what is still as it was read.
 -- name: update_destination
 -- rows: id int, version int, name text, description text, enabled int, spec text, secrets text, at int
+-- once: id
 update destinations set name = r.name, description = r.description, enabled = r.enabled, spec = r.spec,
   secrets = r.secrets, version = destinations.version + 1, updated_at = r.at
 from {rows} r where destinations.id = r.id and destinations.version = r.version

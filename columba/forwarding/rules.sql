@@ -18,12 +18,14 @@ returning id
 -- Only as it was read: `was` is its version then.
 -- name: update_rule
 -- rows: id int, was int, place float, enabled int, name text, spec text, at int
+-- once: id
 update rules set version = r.was + 1, place = r.place, enabled = r.enabled, name = r.name, spec = r.spec, updated_at = r.at
 from {rows} r where rules.id = r.id and rules.version = r.was
 returning rules.id
 
 -- name: delete_rule
 -- rows: id int, was int
+-- once: id
 delete from rules where (id, version) in (select r.id, r.was from {rows} r)
 returning id
 

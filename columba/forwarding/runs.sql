@@ -257,6 +257,7 @@ returning runs.id
 
 -- name: cancel_runs
 -- rows: id int, at int
+-- once: id
 update runs set status = 6, updated_at = r.at from {rows} r where runs.id = r.id and runs.status in (0, 3)
 returning runs.id
 

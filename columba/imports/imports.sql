@@ -5,6 +5,7 @@ select id, account_id, mode, kind, name, defaults, 'waiting', at, at from {rows}
 
 -- name: claim_import
 -- rows: id int, at int, stale int
+-- once: id
 update imports set state = 'running', error = null, updated_at = r.at
 from {rows} r where imports.id = r.id
   and (imports.state in ('waiting', 'interrupted') or (imports.state = 'running' and imports.updated_at < r.stale))

@@ -5,7 +5,6 @@ only the SHA-256 is kept: enough for 190 random bits, and quick. Secrets are fou
 longer the more of a secret is guessed. Fails with StoreUnavailable alone.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -176,7 +175,6 @@ class Keys:
         self._store = store
         self._snapshots = snapshots
         self._clock = clock
-        self._turn = asyncio.Lock()
         snapshots.on("keys", self._load)
 
     async def _load(self) -> None:
@@ -268,8 +266,7 @@ class Keys:
 
     async def _change(self, *steps: Step) -> set[int]:
         """Commit it, and have it in force here when this returns; the ids that it returned."""
-        async with self._turn:  # of two changes to one key in one statement, only one would be made
-            results = await self._store.commit(plan(*steps))
+        results = await self._store.commit(plan(*steps))
         await self._snapshots.changed()
         return {row[0] for rows in results for row in rows}
 

@@ -11,11 +11,13 @@ returning id
 
 -- name: revoke_key
 -- rows: id int, at int
+-- once: id
 update keys set revoked_at = r.at, previous_hash = null from {rows} r where keys.id = r.id and keys.revoked_at is null
 returning keys.id
 
 -- name: rotate_key
 -- rows: id int, secret_hash text, hint text, previous_until int
+-- once: id
 update keys set previous_hash = keys.secret_hash, previous_until = r.previous_until, secret_hash = r.secret_hash,
   hint = r.hint
 from {rows} r where keys.id = r.id and keys.revoked_at is null
@@ -24,6 +26,7 @@ returning keys.id
 -- What is null stays as it is; an expiry may be set to null, so it has its own word.
 -- name: update_key
 -- rows: id int, name text, scopes text, settings text, expiry int, expires_at int
+-- once: id
 update keys set name = coalesce(r.name, keys.name), scopes = coalesce(r.scopes, keys.scopes),
   settings = coalesce(r.settings, keys.settings),
   expires_at = case when r.expiry = 1 then r.expires_at else keys.expires_at end

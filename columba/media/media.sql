@@ -95,6 +95,7 @@ select bytes, files from media_use u where u.account_id = :account_id
 -- By request: not while a message that has not left needs it.
 -- name: discard
 -- rows: id int, at int
+-- once: id
 update media set state = 4, due_at = r.at, updated_at = r.at from {rows} r
 where media.id = r.id and media.state <> 4 and not exists (
   select 1 from message_media x join messages m on m.id = x.message_id
@@ -162,6 +163,7 @@ select id, account_id, size from media m where m.state = 4 and m.due_at <= :now 
 -- One that can't be deleted now is tried again later, by whoever comes.
 -- name: claim_deletes
 -- rows: id int, now int, until int
+-- once: id
 update media set due_at = r.until from {rows} r where media.id = r.id and media.state = 4 and media.due_at <= r.now
 returning media.id
 
@@ -192,6 +194,7 @@ order by m.due_at limit :most
 -- The next try is put off before this one begins: a crash can't loop, and no other process takes it meanwhile.
 -- name: claim_fetch
 -- rows: id int, now int, until int
+-- once: id
 update media set due_at = r.until, attempts = media.attempts + 1 from {rows} r
 where media.id = r.id and media.state = 2 and media.due_at <= r.now
 returning media.id
@@ -204,6 +207,7 @@ from {rows} r join media m on m.id = r.id where m.state = 2
 -- The account's quota holds for what comes in too.
 -- name: fetched
 -- rows: id int, account_id int, name text, content_type text, size int, digest text, at int, quota int
+-- once: id
 update media set state = 1, name = r.name, content_type = r.content_type, size = r.size, digest = r.digest,
   source = null, error = null, updated_at = r.at
 from (select r.*, sum(r.size) over (partition by r.account_id order by r.id) as running from {rows} r) r
@@ -213,12 +217,14 @@ returning media.id
 
 -- name: not_fetched
 -- rows: id int, state int, due_at int, error text, at int
+-- once: id
 update media set state = r.state, due_at = r.due_at, error = r.error, updated_at = r.at
 from {rows} r where media.id = r.id and media.state = 2
 returning media.id
 
 -- name: fetch_again
 -- rows: id int, at int
+-- once: id
 update media set state = 2, due_at = r.at, attempts = 0, updated_at = r.at
 from {rows} r where media.id = r.id and media.state = 3 and media.source is not null
 returning media.id

@@ -59,7 +59,6 @@ class Canceling:
         self._publisher = publisher
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._turn = asyncio.Lock()
 
     async def __call__(self, message: Message) -> Message:
         """The message, canceled."""
@@ -109,18 +108,17 @@ class Canceling:
             message.lane, message.id, status.CANCELED, message.attempts, message.due_at, now, event.id, None, None,
         )  # fmt: skip
         made = [events.row(event, message.callback)]
-        async with self._turn:  # one statement can't claim one lane twice
-            return await self._end(
-                message,
-                event,
-                plan(
-                    Step(LANES["claim_lanes"], [(message.lane, nobody, self._lanes.pace.lease_ms)]),
-                    Step(events.SQL["end_messages"], [row], given=0),
-                    *events.steps(made, 2, given=1),
-                    Step(LANES["release_lanes"], [(message.lane, nobody)], given=0),
-                ),
-                1,
-            )
+        return await self._end(
+            message,
+            event,
+            plan(
+                Step(LANES["claim_lanes"], [(message.lane, nobody, self._lanes.pace.lease_ms)]),
+                Step(events.SQL["end_messages"], [row], given=0),
+                *events.steps(made, 2, given=1),
+                Step(LANES["release_lanes"], [(message.lane, nobody)], given=0),
+            ),
+            1,
+        )
 
     async def _end(self, message: Message, event: model.Event, a_plan: Plan, ends: int) -> bool:
         results = await self._store.commit(a_plan)

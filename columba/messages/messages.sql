@@ -96,6 +96,7 @@ order by m.id desc limit :most
 -- Canceled while scheduled: nobody has it in memory, and its release is conditional like this.
 -- name: cancel_scheduled
 -- rows: id int, status int, at int, event_id int
+-- once: id
 update messages set status = r.status, updated_at = r.at, last_event = r.event_id
 from {rows} r where messages.id = r.id and messages.status = 10
 returning messages.id

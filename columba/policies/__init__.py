@@ -6,7 +6,6 @@ to the newest version of a document or not at all, in whatever process it is mad
 document that can't be read any more is logged, and what usually holds holds. Fails with StoreUnavailable alone.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -71,7 +70,6 @@ class Policies:
         self._snapshots = snapshots
         self._clock = clock
         self._rooms: dict[str, Policy[Any, Any]] = {}
-        self._turn = asyncio.Lock()  # of two changes to one document in one statement, only one would be made
         snapshots.on(TOPIC, self._load)
 
     def room(self, policy: Policy[Document, InForce]) -> Policy[Document, InForce]:
@@ -92,16 +90,15 @@ class Policies:
     ) -> None:
         """Merge `patch` into what is set (`merged`). In force here when this returns, elsewhere within a second. `check`
         raises for a document that can't be; then nothing is changed."""
-        async with self._turn:
-            while True:
-                rows = await self._store.read(SQL["policy"], account_id=account_id, mode=mode, room=policy.name)
-                data, version = rows[0] if rows else ("{}", 0)
-                text = msgspec.json.encode(merged(msgspec.json.decode(data), patch))
-                check(text)
-                row = (account_id, mode, policy.name, text.decode(), version, self._clock())
-                done, _ = await self._store.commit(plan(Step(SQL["set_policy"], [row]), self._snapshots.bump(TOPIC)))
-                if done:  # else another process was first
-                    break
+        while True:
+            rows = await self._store.read(SQL["policy"], account_id=account_id, mode=mode, room=policy.name)
+            data, version = rows[0] if rows else ("{}", 0)
+            text = msgspec.json.encode(merged(msgspec.json.decode(data), patch))
+            check(text)
+            row = (account_id, mode, policy.name, text.decode(), version, self._clock())
+            done, _ = await self._store.commit(plan(Step(SQL["set_policy"], [row]), self._snapshots.bump(TOPIC)))
+            if done:  # else somebody else was first
+                break
         await self._snapshots.changed()
 
 

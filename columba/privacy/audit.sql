@@ -10,6 +10,7 @@ on conflict do nothing
 -- Only from where we know it: another process may have gone on meanwhile.
 -- name: advance_heads
 -- rows: account_id int, was_n int, was text, n int, hash text
+-- once: account_id
 update audit_heads set n = r.n, hash = r.hash from {rows} r
 where audit_heads.account_id = r.account_id and audit_heads.n = r.was_n and audit_heads.hash = r.was
 returning audit_heads.account_id

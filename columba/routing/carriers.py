@@ -187,21 +187,19 @@ class Carriers:
             carrier.id, was.version, wanted.name, *stored, wanted.rate, wanted.window, wanted.lanes, lanes,
             wanted.on_unknown, wanted.state, carrier.revision + anew, self._clock(),
         )  # fmt: skip
-        async with self._turn:  # of two changes to one carrier in one statement, only one would be made
-            return await self._commit(Step(SQL["update_carrier"], [row]), carrier.id)
+        return await self._commit(Step(SQL["update_carrier"], [row]), carrier.id)
 
     async def remove(self, an_id: int, forced: bool) -> None:
         """Refused while messages wait on its lanes, unless they are to fail."""
-        async with self._turn:
-            while (known := self.configured.get(an_id)) is not None and known.carrier.state != "deleted":
-                if await self._commit(Step(SQL["delete_carrier"], [(an_id, int(forced), self._clock())]), an_id):
-                    return
-                if count := (await self.waiting([an_id])).get(an_id, 0):
-                    raise Refusal(
-                        "conflict",
-                        f"{count} messages wait to be sent through it. Let them go first, cancel them, or delete it "
-                        "with ?force=true: they then fail with carrier_unavailable.",
-                    )
+        while (known := self.configured.get(an_id)) is not None and known.carrier.state != "deleted":
+            if await self._commit(Step(SQL["delete_carrier"], [(an_id, int(forced), self._clock())]), an_id):
+                return
+            if count := (await self.waiting([an_id])).get(an_id, 0):
+                raise Refusal(
+                    "conflict",
+                    f"{count} messages wait to be sent through it. Let them go first, cancel them, or delete it with "
+                    "?force=true: they then fail with carrier_unavailable.",
+                )
 
     def _sealed(self, config: Any, given: Plain) -> tuple[str, str | None]:
         public, secrets = configs.divided(config, given)

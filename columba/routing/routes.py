@@ -99,8 +99,7 @@ class Routes:
     async def change(self, was: Route, name: str, spec: Spec, enabled: bool) -> bool:
         """Make it so; False when it was changed since it was read."""
         row = (was.id, was.version, name, int(enabled), _text(spec), self._clock())
-        async with self._turn:  # of two changes to one route in one statement, only one would be made
-            results = await self._commit(Step(SQL["update_route"], [row]))
+        results = await self._commit(Step(SQL["update_route"], [row]))
         return any(found[0] == was.id for found in results)
 
     async def move(self, route: Route, place: int) -> None:
@@ -112,8 +111,7 @@ class Routes:
             await self._commit(Step(SQL["place_routes"], [(an_id, n) for n, an_id in enumerate(those, 1)]))
 
     async def remove(self, an_id: int) -> None:
-        async with self._turn:
-            await self._commit(Step(SQL["delete_route"], [(an_id,)]))
+        await self._commit(Step(SQL["delete_route"], [(an_id,)]))
 
     async def _commit(self, *steps: Step) -> Sequence[Row]:
         """Commit it, and have it in force here when this returns; what the last step returned."""

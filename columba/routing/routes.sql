@@ -17,6 +17,7 @@ select id, account_id, mode, name, position, enabled, spec, at, at from {rows} r
 -- Only what is still as it was read.
 -- name: update_route
 -- rows: id int, version int, name text, enabled int, spec text, at int
+-- once: id
 update routes set name = r.name, enabled = r.enabled, spec = r.spec, version = routes.version + 1, updated_at = r.at
 from {rows} r where routes.id = r.id and routes.version = r.version
 returning routes.id
@@ -93,6 +94,7 @@ select c.message_id, cast(sum(c.price) as bigint) from {rows} r join costs c on 
 -- Whoever deletes the row decides.
 -- name: take_seconds
 -- rows: message_id int
+-- once: message_id
 delete from second_routes where message_id in (select message_id from {rows} r)
 returning message_id
 

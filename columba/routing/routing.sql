@@ -17,6 +17,7 @@ from {rows} r
 -- name: update_carrier
 -- rows: id int, version int, name text, config text, secrets text, rate float, window_size int, lanes int
 -- rows: most_lanes int, on_unknown text, state text, revision int, at int
+-- once: id
 update carriers set name = r.name, config = r.config, secrets = r.secrets, rate = r.rate, window_size = r.window_size,
   lanes = r.lanes, most_lanes = r.most_lanes, on_unknown = r.on_unknown, state = r.state, revision = r.revision,
   version = carriers.version + 1, updated_at = r.at
@@ -26,6 +27,7 @@ returning carriers.id
 -- Its secrets go at once, its row once nothing waits on its lanes.
 -- name: delete_carrier
 -- rows: id int, forced int, at int
+-- once: id
 update carriers set state = 'deleted', config = '{}', secrets = null, version = carriers.version + 1, updated_at = r.at
 from {rows} r where carriers.id = r.id and carriers.state <> 'deleted' and (r.forced = 1 or not exists (
   select 1 from messages m where m.lane >= r.id and m.lane < r.id + 64 and m.status in (10, 20)))

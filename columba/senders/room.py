@@ -235,22 +235,19 @@ class Senders:
     async def change(self, was: Sender, value: str, enabled: bool, spec: Spec) -> bool:
         """Make it so; False when it was changed since it was read."""
         row = (was.id, was.version, value, int(enabled), _text(spec), self._clock())
-        async with self._turn:  # of two changes to one sender in one statement, only one would be made
-            results = await self._commit(Step(SQL["update_sender"], [row]))
+        results = await self._commit(Step(SQL["update_sender"], [row]))
         return any(found[0] == was.id for found in results)
 
     async def remove(self, an_id: int) -> None:
-        async with self._turn:
-            await self._commit(Step(SQL["delete_sender"], [(an_id,)]))
+        await self._commit(Step(SQL["delete_sender"], [(an_id,)]))
 
     async def set_rule(self, account_id: int, mode: int, country: str, rule: Rule | None) -> None:
         """An account's own rule for a country; None goes back to the one that Columba comes with."""
-        async with self._turn:
-            if rule is None:
-                await self._commit(Step(SQL["drop_rule"], [(account_id, mode, country)]))
-            else:
-                row = (account_id, mode, country, _encode(rule).decode(), self._clock())
-                await self._commit(Step(SQL["set_rule"], [row]))
+        if rule is None:
+            await self._commit(Step(SQL["drop_rule"], [(account_id, mode, country)]))
+        else:
+            row = (account_id, mode, country, _encode(rule).decode(), self._clock())
+            await self._commit(Step(SQL["set_rule"], [row]))
 
     async def _commit(self, step: Step) -> Sequence[Row]:
         results = await self._store.commit(plan(step, self._snapshots.bump("senders")))

@@ -16,6 +16,7 @@ returning id
 -- Only what is still as it was read.
 -- name: update_sender
 -- rows: id int, version int, value text, enabled int, spec text, at int
+-- once: id
 update senders set value = r.value, enabled = r.enabled, spec = r.spec, version = senders.version + 1, updated_at = r.at
 from {rows} r where senders.id = r.id and senders.version = r.version
 returning senders.id
@@ -26,6 +27,7 @@ delete from senders where id in (select id from {rows} r)
 
 -- name: set_rule
 -- rows: account_id int, mode int, country text, spec text, at int
+-- once: account_id, mode, country
 insert into sender_rules (account_id, mode, country, spec, updated_at)
 select account_id, mode, country, spec, at from {rows} r where true
 on conflict (account_id, mode, country) do update set spec = excluded.spec, updated_at = excluded.updated_at

@@ -8,9 +8,10 @@ is known by the first column of its rows. A later step may be held to an earlier
 - `feed=k`: the rows *are* what step k returned.
 
 A step without rows is skipped. Plans of the same shape that wait at the same moment are merged: one transaction, one
-statement a step, and the same results for all their callers, who look their own rows up by id. Owns no connection: an
-engine takes groups, runs them, says what came of it. When a merged transaction fails for a reason that may lie in one
-plan, each plan is run alone, so that one bad row fails its own caller only.
+statement a step, and the same results for all their callers, who look their own rows up by id. Two plans that want the
+same row of a statement that takes it `once` go one after the other, so that the second finds what the first has done.
+Owns no connection: an engine takes groups, runs them, says what came of it. When a merged transaction fails for a reason
+that may lie in one plan, each plan is run alone, so that one bad row fails its own caller only.
 """
 
 import asyncio
@@ -83,12 +84,29 @@ def batch(rows: Sequence[Row]) -> str:
 class Group:
     """Plans of one shape that are committed together, and for each the future that its caller waits for."""
 
-    __slots__ = ("futures", "plans", "size")
+    __slots__ = ("futures", "once", "plans", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, first: Plan) -> None:
         self.plans: list[Plan] = []
         self.futures: list[asyncio.Future[Results]] = []
         self.size = 0
+        self.once: list[tuple[int, Callable[[Row], Any], set[Any]]] = [
+            (i, step.statement.once, set()) for i, step in enumerate(first.steps) if step.statement.once is not None
+        ]
+
+    def takes(self, a_plan: Plan) -> bool:
+        """Does it want nothing that is wanted already? Then it is noted what it wants."""
+        wanted = [(taken, {once(row) for row in a_plan.steps[i].rows}) for i, once, taken in self.once]
+        if not all(taken.isdisjoint(those) for taken, those in wanted):
+            return False
+        for taken, those in wanted:
+            taken |= those
+        return True
+
+    def add(self, a_plan: Plan, future: asyncio.Future[Results]) -> None:
+        self.plans.append(a_plan)
+        self.futures.append(future)
+        self.size += a_plan.size
 
     def merged(self) -> Plan:
         if len(self.plans) == 1:
@@ -160,15 +178,16 @@ class Journal:
         future: asyncio.Future[Results] = self._loop.create_future()
         with self._lock:
             if self._gathered and self._gathered + a_plan.size > self._most_rows:
-                self._full.append(list(self._gathering.values()))
-                self._gathering = {}
-                self._gathered = 0
+                self._close()
             group = self._gathering.get(a_plan.shape)
+            if group is not None and group.once and not group.takes(a_plan):
+                self._close()
+                group = None
             if group is None:
-                group = self._gathering[a_plan.shape] = Group()
-            group.plans.append(a_plan)
-            group.futures.append(future)
-            group.size += a_plan.size
+                group = self._gathering[a_plan.shape] = Group(a_plan)
+                if group.once:
+                    group.takes(a_plan)
+            group.add(a_plan, future)
             self._gathered += a_plan.size
             idle, self._idle = self._idle, False
         self.backlog += a_plan.size
@@ -176,6 +195,12 @@ class Journal:
         if idle:
             self._bell()
         return future
+
+    def _close(self) -> None:
+        """What comes now is committed after what has come."""
+        self._full.append(list(self._gathering.values()))
+        self._gathering = {}
+        self._gathered = 0
 
     def take(self) -> list[Group]:
         """What is to be committed next; nothing when there is nothing (then `bell` rings with the next plan)."""

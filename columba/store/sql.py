@@ -9,8 +9,9 @@ A room keeps its statements in a `.sql` file beside its code:
 `{rows}` is the batch: one JSON array of arrays, unpacked by the engine, so that a batch is one statement whatever its
 size. `:name` is a single value (reads only). `{now}` is the database's clock in ms, `{share}` and `{lock m}` are row
 locks where the engine has them. Lines between `-- only sqlite` / `-- only postgres` and `-- end` are for one engine.
-Nothing else differs. A statement that is empty on PostgreSQL is skipped there. Fails at import with SqlError when a file
-is malformed.
+Nothing else differs. A statement that is empty on PostgreSQL is skipped there. `-- once: id` says that one batch has one
+row of an id, whoever waits to commit another: a change of a row as it was read, a claim, an end that is told. Fails at
+import with SqlError when a file is malformed.
 
 SQLite's writer is a thread beside the event loop, and each row that it fetches is a turn of the interpreter's lock. So a
 select in a plan names its columns (`-- gives: id, status`) and comes back as one JSON text; and a write that returns
@@ -18,7 +19,8 @@ columns of its own rows is run without `returning` first: when it changed as man
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,21 +52,36 @@ class Statement:
     """One named statement. `columns` describe `{rows}`; `params` are the single values, in order.
 
     `whole` is a select that gives one JSON text; `blind` a write without its `returning`, of which `returned` tells
-    the places of what it would return in a row that it was given. Both are for SQLite.
+    the places of what it would return in a row that it was given. Both are for SQLite. `once` gives what of a row is in
+    a batch once; None where that may be anything.
     """
 
-    __slots__ = ("blind", "columns", "gives", "name", "params", "postgres", "returned", "sqlite", "whole")
+    __slots__ = ("blind", "columns", "gives", "name", "once", "params", "postgres", "returned", "sqlite", "whole")
 
-    def __init__(self, name: str, columns: tuple[tuple[str, str], ...], gives: Sequence[str], text: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        columns: tuple[tuple[str, str], ...],
+        gives: Sequence[str],
+        text: str,
+        once: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.columns = columns
         self.gives = tuple(gives)
+        self.once = self._once(once)
         self.params = tuple(dict.fromkeys(_PARAM.findall(text)))
         self.sqlite = self._render("sqlite", text)
         self.postgres = self._render("postgres", text)
         listed = ", ".join(gives)
         self.whole = f"select json_group_array(json_array({listed})) from ({self.sqlite})" if gives else ""
         self.blind, self.returned = self._without_returning()
+
+    def _once(self, names: Sequence[str]) -> Callable[[Row], Any] | None:
+        places = {name: place for place, (name, _) in enumerate(self.columns)}
+        if unknown := [name for name in names if name not in places]:
+            raise SqlError(f"{self.name}: {unknown[0]} is no column of its rows")
+        return itemgetter(*(places[name] for name in names)) if names else None
 
     def _without_returning(self) -> tuple[str, tuple[int, ...]]:
         found = RETURNING.search(self.sqlite)
@@ -117,16 +134,17 @@ def statements(*files: Path | str) -> Mapping[str, Statement]:
             name, _, rest = block.partition("\n")
             columns: tuple[tuple[str, str], ...] = ()
             gives: list[str] = []
-            while (head := re.match(r"-- (rows|gives): (.*)\n", rest)) is not None:
+            once: list[str] = []
+            while (head := re.match(r"-- (rows|gives|once): (.*)\n", rest)) is not None:
                 parts = [part.strip() for part in head[2].split(",") if part.strip()]
                 if head[1] == "rows":
                     columns += tuple(_column(name, part) for part in parts)
                 else:
-                    gives += parts
+                    (gives if head[1] == "gives" else once).extend(parts)
                 rest = rest[head.end() :]
             if name.strip() in found:
                 raise SqlError(f"{file}: {name.strip()} is there twice")
-            found[name.strip()] = Statement(name.strip(), columns, gives, rest)
+            found[name.strip()] = Statement(name.strip(), columns, gives, rest, once)
     return found
 
 

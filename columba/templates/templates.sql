@@ -32,6 +32,7 @@ returning id
 -- Only what nobody else has changed meanwhile; null stays as it is, an approval of 0 is none.
 -- name: change_template
 -- rows: id int, was int, was_at int, name text, description text, newest int, approved int, at int
+-- once: id
 update templates set name = r.name, description = r.description, newest = r.newest,
   approved = case when r.approved = 0 then null else coalesce(r.approved, templates.approved) end, updated_at = r.at
 from {rows} r where templates.id = r.id and templates.newest = r.was and templates.updated_at = r.was_at
@@ -52,6 +53,7 @@ from {rows} r where template_revisions.template_id = r.template_id and template_
 
 -- name: delete_template
 -- rows: id int, account_id int, mode int
+-- once: id
 delete from templates where (id, account_id, mode) in (select id, account_id, mode from {rows} r) returning id
 
 -- name: delete_revisions

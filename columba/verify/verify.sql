@@ -118,9 +118,10 @@ returning id
 -- Another send of a code that is open.
 -- name: claim_send
 -- rows: id int, message_id int, at int, second_at int
+-- once: id
 update verifications set sends = verifications.sends + 1, message_id = r.message_id, sent_at = r.at, updated_at = r.at,
   second_at = r.second_at
-from (select id, max(message_id) as message_id, max(at) as at, max(second_at) as second_at from {rows} r group by id) r
+from {rows} r
 where verifications.id = r.id and verifications.status = 1 and verifications.sends < verifications.max_sends
   and verifications.expires_at > r.at
 returning verifications.id
@@ -148,6 +149,7 @@ where v.status = 1 and v.second_at > 0 and v.second_at <= :now order by v.second
 
 -- name: take_seconds
 -- rows: id int, was int
+-- once: id
 update verifications set second_at = 0 from {rows} r
 where verifications.id = r.id and verifications.second_at = r.was and verifications.status = 1
 returning verifications.id
@@ -157,6 +159,7 @@ select distinct carrier_id from parts where message_id = :message_id
 
 -- name: end_verification
 -- rows: id int, status int, at int
+-- once: id
 update verifications set status = r.status, updated_at = r.at from {rows} r
 where verifications.id = r.id and verifications.status in (0, 1)
 returning verifications.id
@@ -222,6 +225,7 @@ order by key limit :most
 
 -- name: unblock
 -- rows: account_id int, mode int, key text
+-- once: account_id, mode, key
 update verify_counts set blocked_until = 0, sent = verify_counts.entered, reported = 1
 from {rows} r
 where verify_counts.account_id = r.account_id and verify_counts.mode = r.mode and verify_counts.key = r.key

@@ -21,6 +21,7 @@ returning id
 -- name: update_endpoint
 -- rows: id int, was int, url text, events text, description text, settings text, secret text, previous_secret text
 -- rows: previous_until int, state text, reason text, healed int, at int
+-- once: id
 update webhooks set url = r.url, events = r.events, description = r.description, settings = r.settings,
   secret = r.secret, previous_secret = r.previous_secret, previous_until = r.previous_until, state = r.state,
   reason = r.reason, updated_at = r.at,

@@ -1,5 +1,6 @@
 """By account a bad text is noted, held for a person's word, or refused; and counted."""
 
+import asyncio
 from typing import Literal
 
 import pytest
@@ -74,6 +75,15 @@ async def test_held_and_rejected(house: House) -> None:
     assert (await house.message(message)).error == "not_approved"
     assert await house.events(message) == ["scheduled", "failed"]
     assert await house.holding.approve(twice[1:]) == []
+
+
+async def test_of_two_who_decide_at_once_one_does(house: House) -> None:
+    await set_to(house, "hold")
+    message = await house.say(text=BAD)
+    those = [await stored(house, message) for _ in range(3)]
+    done = await asyncio.gather(*(house.holding.reject([each]) for each in those))
+    assert sorted(len(each) for each in done) == [0, 0, 1]
+    assert await house.events(message) == ["scheduled", "failed"]
 
 
 async def test_an_approved_one_keeps_its_time_and_quiet_hours(house: House) -> None:

@@ -48,3 +48,9 @@ select name from birds where id = :id and (:name = '' or name = :name)
 -- name: some_birds
 -- rows: id int
 select birds.id from {rows} r join birds on birds.id = r.id where birds.id > :after order by birds.id
+
+-- name: claim_birds
+-- rows: id int, was int, owner int
+-- once: id
+update birds set owner = r.owner from {rows} r where birds.id = r.id and birds.owner = r.was
+returning birds.id

@@ -43,6 +43,31 @@ async def test_shapes_share_a_transaction_too(place: Path | str) -> None:
             assert commits(place) - before == len(observed)
 
 
+async def test_two_that_want_the_same_row_go_one_after_the_other(place: Path | str) -> None:
+    observed: list[int] = []
+    async with places.opened(place, observe=lambda size, _seconds: observed.append(size)) as store:
+        await places.execute(place, places.TABLES[store.engine])
+        await store.commit(plan(Step(BIRDS["insert_birds"], [(n, "dove", 1.0, 0) for n in range(20)])))
+
+        async def claim(those: range, owner: int) -> list[int]:
+            rows = [(n, 0, owner) for n in those]
+            results = await store.commit(
+                plan(Step(BIRDS["claim_birds"], rows), Step(BIRDS["insert_rings"], [(n, f"{owner}") for n in those], 0))
+            )
+            mine = set(those) & {row[0] for row in results[0]}
+            return sorted(mine)
+
+        observed.clear()
+        first, second, third, last = await asyncio.gather(
+            claim(range(10), 1), claim(range(5, 12), 2), claim(range(12, 20), 3), claim(range(20), 4)
+        )
+        assert (first, second, third, last) == ([*range(10)], [10, 11], [*range(12, 20)], [])
+        assert await store.read(BIRDS["all_rings"]) == [
+            (n, "1" if n < 10 else "2" if n < 12 else "3") for n in range(20)
+        ]
+        assert len(observed) <= 3
+
+
 def test_a_commit_is_synced_before_its_caller_knows(tmp_path: Path) -> None:
     """The writer answers when `transact` has returned."""
     path = tmp_path / "columba.db"

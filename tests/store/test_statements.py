@@ -155,3 +155,29 @@ insert into accounts (id, name, created_at) values (1, 'one', 0), (2, 'two', 0);
 {_COUNTING} insert into idempotency (account_id, mode, key, ref, body_hash, created_at)
   select 1 + n % 2, 1, 'key' || n, n, '', n from r;
 """
+
+
+# Two callers may want one of their rows in one batch, and each be told that it was theirs.
+SHARED = {
+    "contacts/update_contacts": "what comes back is the revision, which each try draws for itself",
+    "core/settle_messages": "a lane settles one batch after another, and so does each chore",
+    "forwarding/settle_runs": "a lane settles one batch after another",
+    "core/beat": "a process has one number",
+    "privacy/hold_job": "its token tells who holds it",
+    "privacy/note_job": "its token tells who holds it",
+    "forwarding/edit_run": "the last edit stays, whoever made it",
+    "media/media_ready": "it is ready for both",
+    "media/abandon": "it is gone for both",
+    "routing/delete_route": "it is gone for both",
+    "routing/send_again": "take_seconds goes before it",
+    "spend/top_up": "its sums are of all callers",
+    "privacy/erase_messages": "they are gone for both, and counted by one job",
+    "privacy/erase_events": "they are gone for both, and counted by one job",
+    "verify/erase_verifications": "they are gone for both, and counted by one job",
+}
+
+
+def test_what_is_changed_as_it_was_read_is_taken_once() -> None:
+    """Statements that tell their caller that a row was theirs."""
+    tells = {name for name, each in ALL.items() if each.returned and not each.sqlite.startswith("insert")}
+    assert {name for name in tells if ALL[name].once is None} == set(SHARED)

@@ -163,6 +163,14 @@ async def test_it_is_canceled(columba: Columba) -> None:
     assert [each["id"] for each in await events_of(columba, "canceled")] == [begun["id"]]
 
 
+async def test_of_two_who_cancel_it_at_once_one_does(columba: Columba) -> None:
+    begun = await start(columba.whole)
+    target = f"/v1/verifications/{begun['id']}/cancel"
+    replies = await asyncio.gather(*(columba.whole("POST", target) for _ in range(5)))
+    assert sorted(reply.status for reply in replies) == [200, 409, 409, 409, 409]
+    assert [each["id"] for each in await events_of(columba, "canceled")] == [begun["id"]]
+
+
 async def test_what_the_message_is_refused_for_leaves_nothing(columba: Columba) -> None:
     api = columba.whole
     for _ in range(6):  # nor is it counted

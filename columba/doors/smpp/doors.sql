@@ -4,6 +4,7 @@ select key_id, password_hash, settings from smpp_logins order by key_id
 -- Another password ends the sessions that were bound with the old one.
 -- name: put_login
 -- rows: key_id int, password_hash text, settings text, at int
+-- once: key_id
 insert into smpp_logins (key_id, password_hash, settings, created_at, updated_at)
 select key_id, password_hash, settings, at, at from {rows} r where true
 on conflict (key_id) do update set password_hash = excluded.password_hash, settings = excluded.settings,

@@ -88,7 +88,6 @@ class Logins:
         self._store = store
         self._snapshots = snapshots
         self._clock = clock
-        self._turn = asyncio.Lock()
         snapshots.on("keys", self._load)
 
     async def _load(self) -> None:
@@ -114,15 +113,14 @@ class Logins:
         """Make a key's login, or give it another password. `beside` are steps that go with it: step 0 returns the key."""
         password_hash = await asyncio.to_thread(hash_of, password, salt)
         row = (key.id, password_hash, msgspec.json.encode(limits).decode(), self._clock())
-        async with self._turn:
-            await self._store.commit(
-                plan(
-                    Step(SQL["put_login"], [row]),
-                    Step(SQL["subscribe_login"], [(key.id, lane_of(key.id), key.account_id, key.mode)], given=0),
-                    self._snapshots.bump("keys"),
-                    *beside,
-                )
+        await self._store.commit(
+            plan(
+                Step(SQL["put_login"], [row]),
+                Step(SQL["subscribe_login"], [(key.id, lane_of(key.id), key.account_id, key.mode)], given=0),
+                self._snapshots.bump("keys"),
+                *beside,
             )
+        )
         await self._snapshots.changed()
 
     async def sweep(self, keys: Mapping[int, Key]) -> None:
