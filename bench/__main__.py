@@ -272,7 +272,9 @@ def main() -> None:
         with idle_server() as port:
             hload(port, "/v1/messages", 5_000, CONNECTIONS, ONE, headers("none"))
             idle = hload(port, "/v1/messages", int(60_000 * size), CONNECTIONS, ONE, headers("none")).rate
+            past = hload(port, "/v1/past", int(60_000 * size), CONNECTIONS, ONE, headers("none")).rate
         add([Figure("the same server with nothing to do", idle, "requests/s", 1.0)])
+        add([Figure("the same, past ASGI", past, "requests/s", past / idle)])
         for store in stores:
             add(bench_door(store, size, idle))
     for store in stores:

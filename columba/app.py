@@ -57,6 +57,7 @@ from columba.forwarding.performing import Performing
 from columba.forwarding.rendering import File
 from columba.forwarding.room import Forwards
 from columba.forwarding.runs_acting import mailing
+from columba.http.direct import Direct
 from columba.http.egress import Egress, EgressError, Policy
 from columba.keeping import keeping
 from columba.keys import Keys, new_secret
@@ -125,6 +126,7 @@ class App:
         self.clock = clock
         self.stopping = asyncio.Event()
         self.asgi: ASGIApp
+        self.direct: Mapping[bytes, Direct]  # past it
 
     async def start(self) -> None:
         await self._open()
@@ -132,7 +134,7 @@ class App:
         self._main_path()
         self._beside()
         self._listen()
-        self.asgi = surface(self)
+        self.asgi, self.direct = surface(self)
         await self.snapshots.start()
         await self.lanes.start()
         self.housekeeping.start()

@@ -8,7 +8,7 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from columba.events.api import Event as EventShape
 from columba.events.api import endpoints as events_endpoints
 from columba.forwarding import echo
 from columba.forwarding.destinations_api import endpoints as destinations_endpoints
+from columba.http.direct import Direct
 from columba.http.dispatch import build
 from columba.http.docs_page import docs_routes
 from columba.http.endpoint import Endpoint
@@ -74,7 +75,8 @@ reaches the simulated network only and costs nothing. Errors are problem details
 TOLD = "Posted to the webhooks that subscribe to `{}`."
 
 
-def surface(app: "App") -> ASGIApp:
+def surface(app: "App") -> tuple[ASGIApp, Mapping[bytes, Direct]]:
+    """Everything over HTTP, and the paths that are served past ASGI where a request is plain."""
     new_request_id = request_ids(app.token[:10])
     limits = app.limits
     auth = Auth(app.keys, app.vault, app.clock, limits)
@@ -121,7 +123,7 @@ def surface(app: "App") -> ASGIApp:
         **docs_routes(described),
         **echo.routes(),
     }
-    return build(
+    asgi = build(
         watched(endpoints, app.audit, app.clock),
         authenticate=auth.key,
         new_request_id=new_request_id,
@@ -133,6 +135,7 @@ def surface(app: "App") -> ASGIApp:
         raw_routes=raw,
         raw_prefixes={CALLBACKS: callbacks, echo.BELOW: echo.echo()},
     )
+    return asgi, {b"/v1/messages": hot.direct}
 
 
 def _endpoints(app: "App", oauth: OAuth, consent_imports: Imports, contact_imports: Imports) -> list[Endpoint]:

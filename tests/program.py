@@ -65,6 +65,22 @@ class Answer(NamedTuple):
     json: Any  # the text, where it is not JSON
 
 
+class _Whole(http.client.HTTPConnection):
+    """Sends a request in one piece, as most clients do."""
+
+    _gathered = b""
+
+    def send(self, data: Any) -> None:
+        self._gathered += data
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        gathered, self._gathered = self._gathered, b""
+        if self.sock is None:
+            self.connect()
+        self.sock.sendall(gathered)
+        return super().getresponse()
+
+
 class Program:
     """`columba serve` in a folder of its own, on free ports, allowed to reach loopback addresses.
 
@@ -211,7 +227,7 @@ class Program:
         if kept and kept.sock and select.select([kept.sock], [], [], 0)[0]:
             self._disconnect()
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            self._connection = _Whole("127.0.0.1", self.port, timeout=PATIENCE)
             self._connection.connect()
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._connection

@@ -96,7 +96,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
     from columba.app import App
-    from columba.http.server import Protocol
+    from columba.http.server import with_direct
 
     app = App(settings)
 
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         config = uvicorn.Config(
             app.asgi,
             loop="none",
-            http=Protocol,
+            http=with_direct(app.direct),
             proxy_headers=False,
             ws="none",
             lifespan="off",

@@ -8,6 +8,7 @@ steps. Fails with a Refusal for one message, never for its neighbours; with Stor
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -174,15 +175,8 @@ def is_pool(sent_from: str) -> bool:
     return sent_from[:5] == "pool_" and len(sent_from) > 11
 
 
-class _Told(asyncio.Future[_Kept]):
-    """What became of messages, for all who wait for the same plan: one that is canceled must not cancel the others."""
-
-    def cancel(self, msg: Any = None) -> bool:
-        return False
-
-    def fail(self, error: Exception) -> None:
-        self.set_exception(error)
-        self.exception()  # a caller that has gone away leaves no warning behind
+Tell = Callable[["Message | Exception"], None]
+"""Told the message once it is durable, or why it is not; raises nothing."""
 
 
 class Accept:
@@ -213,8 +207,7 @@ class Accept:
         self._callbacks = callbacks
         self._asked_last: tuple[Results, _Kept] = ([], _Kept(set(), set(), _NONE_REFUSED))
         self._loop = asyncio.get_running_loop()
-        self._together: list[Message] = []
-        self._told: _Told | None = None
+        self._together: list[tuple[Message, Tell]] = []
         self._committing: set[asyncio.Task[None]] = set()
 
     def problems(self, caller: Caller, asked: Submission) -> list[FieldError]:
@@ -282,45 +275,62 @@ class Accept:
         if url is not None and self._callbacks is not None:
             found = self._callbacks(message.account_id, message.mode, url)
             message.callback = found if isinstance(found, int) else await found
-        told = self._told
-        if told is None:
-            told = self._told = _Told(loop=self._loop)
+        told: asyncio.Future[Message] = self._loop.create_future()
+        self._join(message, partial(_settle, told))
+        try:
+            return await told
+        except Refusal as refusal:
+            if refusal.code == "internal" and asked.id is not None:  # it was accepted before
+                return message
+            raise
+
+    def start(self, caller: Caller, asked: Submission, tell: Tell) -> None:
+        """The same for what needs no look at media or callbacks. Raises the Refusal that can be told at once."""
+        if self._store.backlog > BACKLOG:
+            raise Refusal("overloaded", retry_after=1)
+        message = self.prepare(caller, asked)
+        if isinstance(message, Refusal):
+            self._count((message,))
+            raise message
+        self._join(message, tell)
+
+    def _join(self, message: Message, tell: Tell) -> None:
+        if not self._together:
             self._loop.call_soon(self._go)
-        self._together.append(message)
-        kept = await told
-        if message.id not in kept.there:
-            if message.id in kept.refused:
-                refusal = kept.refusal(message)
-                self._count((refusal,))
-                raise refusal
-            if asked.id is None:  # else it was accepted before
-                raise Refusal("internal")
-        return message
+        self._together.append((message, tell))
 
     def _go(self) -> None:
-        together, told = self._together, self._told
-        self._together, self._told = [], None
-        if told is not None:
-            task = self._loop.create_task(self._commit(together, told))
-            self._committing.add(task)
-            task.add_done_callback(self._committing.discard)
+        together, self._together = self._together, []
+        task = self._loop.create_task(self._commit(together))
+        self._committing.add(task)
+        task.add_done_callback(self._committing.discard)
 
-    async def _commit(self, messages: Sequence[Message], told: "_Told") -> None:
+    async def _commit(self, together: Sequence[tuple[Message, Tell]]) -> None:
+        messages = [message for message, _ in together]
         try:
-            there = await self._keep(messages)
+            kept = await self._keep(messages)
         except StoreUnavailable as error:
-            told.fail(error)
+            for _, tell in together:
+                tell(error)
+            return
         except Exception as error:  # one of them is to blame, and the others are not to suffer for it
             log.error("accept.together_failed", error=str(error))
-            kept, refused = set[int](), dict[int, tuple[StoreGate, str]]()
+            there, refused = set[int](), dict[int, tuple[StoreGate, str]]()
             for message in messages:
                 with contextlib.suppress(Exception):
                     alone = await self._keep((message,))
-                    kept |= alone.there
+                    there |= alone.there
                     refused.update(alone.refused)
-            told.set_result(_Kept(set(), kept, refused))
-        else:
-            told.set_result(there)
+            kept = _Kept(set(), there, refused)
+        for message, tell in together:
+            if message.id in kept.there:
+                tell(message)
+            elif message.id in kept.refused:
+                refusal = kept.refusal(message)
+                self._count((refusal,))
+                tell(refusal)
+            else:
+                tell(Refusal("internal"))
 
     async def _keep(self, messages: Sequence[Message]) -> _Kept:
         """Commit messages that stand for themselves, and send those that are kept on their way."""
@@ -483,6 +493,15 @@ class Accept:
                 self.refused[code] = self.refused.get(code, 0) + 1
             else:
                 self.accepted += 1
+
+
+def _settle(told: asyncio.Future[Message], came: Message | Exception) -> None:
+    if told.done():  # its caller has gone away
+        return
+    if isinstance(came, Exception):
+        told.set_exception(came)
+    else:
+        told.set_result(came)
 
 
 def _asking(gate: StoreGate, ref: int, messages: Sequence[Message], place: int) -> Step:

@@ -1,4 +1,5 @@
-"""`POST /v1/messages` and its batch: raw ASGI, before the framework, because they carry the load.
+"""`POST /v1/messages` and its batch: raw ASGI, before the framework, because they carry the load; and where a single
+message comes whole and plain, which is nearly always, past ASGI.
 
 Fails with problems like every other endpoint. Durable before it answers.
 """
@@ -23,9 +24,10 @@ from columba.core.ids import Ids
 from columba.core.model import Message
 from columba.errors import FieldError, Refusal
 from columba.http.body import decode, invalid
+from columba.http.direct import Exchange, lines
 from columba.http.dispatch import Allowance
 from columba.http.egress import Policy
-from columba.http.problems import internal, send_problem
+from columba.http.problems import internal, problem, problem_headers, send_problem
 from columba.http.query import NoQuery, decode_query
 from columba.http.times import milliseconds
 from columba.http.wire import (
@@ -48,7 +50,6 @@ from columba.messages.shapes import (
     RawRows,
     asking,
 )
-from columba.store import StoreUnavailable
 from columba.templates.room import Made
 
 BODY_LIMIT: Final = 256 * 1024
@@ -57,6 +58,9 @@ BATCH_LIMIT: Final = 16 * 1024 * 1024
 AT_ONCE: Final = 100  # rows that are read one by one
 NOWHERE_PRIVATE: Final = Policy()
 
+_AWAITS: Final = re.compile(rb'"(?:media|callback_url)"|\\u00[67]').search  # the names too, spelt in another way
+_HEAD: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
+_SCOPE: Final = {"method": "POST", "path": "/v1/messages"}
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]").search
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
@@ -143,9 +147,6 @@ class Hot:
         except Refusal as refusal:
             code = refusal.kind.http
             await send_problem(send, refusal, an_id, lines[3:])
-        except StoreUnavailable:
-            code = 503
-            await send_problem(send, Refusal("store_unavailable", retry_after=2), an_id, lines[3:])
         except Disconnected:
             code = 499
         except Exception as error:
@@ -153,14 +154,62 @@ class Hot:
             await send_problem(send, internal(error, an_id, scope), an_id, lines[3:])
         self._observe("POST", name, code, time.perf_counter() - started)
 
+    def direct(self, exchange: Exchange) -> None:
+        """POST /v1/messages that came whole: nothing is awaited, and the answer is given when the store has told."""
+        headers = dict(exchange.headers)
+        body = exchange.body
+        if (
+            headers.get(b"content-type") != b"application/json"
+            or b"idempotency-key" in headers
+            or b"content-encoding" in headers
+            or len(body) > BODY_LIMIT
+            or _AWAITS(body)
+        ):
+            exchange.leave()
+            return
+        started = time.perf_counter()
+        an_id = request_id(headers, self._new_request_id)
+        budget: list[tuple[bytes, bytes]] = []
+
+        def told(came: Message | Exception) -> None:
+            if isinstance(came, Message):
+                code = 202
+                head = b"%bx-request-id: %b\r\n%b" % (_HEAD, an_id.encode(), lines(budget) if budget else b"")
+                exchange.answer(202, head, _encode(model.view(came)))
+            else:
+                refusal = came if isinstance(came, Refusal) else internal(came, an_id, _SCOPE)
+                code = refusal.kind.http
+                shown = _encode(problem(refusal, an_id))
+                exchange.answer(code, lines([*problem_headers(refusal, an_id), *budget]), shown)
+            self._observe("POST", "/v1/messages", code, time.perf_counter() - started)
+
+        try:
+            client = exchange.client[0] if exchange.client else ""
+            caller, allowance = self._authenticate(headers, headers.get(b"authorization"), client)
+            if allowance is not None:
+                budget += allowance.headers
+                allowance.check()
+            asked = None
+            try:
+                asked = self._read(caller, body)
+                self._accept.start(caller, asked, told)
+            except Refusal as refusal:
+                if refusal.code == "invalid_request":
+                    self._say_everything(caller, body, refusal, None if asked is None else asked.media)
+                raise
+        except Exception as error:
+            told(error)
+
+    def _read(self, caller: Caller, body: bytes) -> Submission:
+        new = decode(NewMessage, body)
+        if new.template is None and new.params is None and new.language is None:
+            return new.submission()
+        return new.submission(self._made(caller, new))
+
     async def _one(self, caller: Caller, body: bytes, key: str | None) -> bytes:
         asked = None
         try:
-            new = decode(NewMessage, body)
-            if new.template is None and new.params is None and new.language is None:
-                asked = new.submission()
-            else:
-                asked = new.submission(self._made(caller, new))
+            asked = self._read(caller, body)
             if key is None:
                 outcome: Message | Refusal = await self._accept.one(caller, asked)
             else:
