@@ -19,8 +19,8 @@ import uvloop
 from columba import app as wiring
 from columba.app import App
 from columba.core import ids, status
-from columba.core.accept import Caller, Submission
 from columba.core.events import SQL as CORE
+from columba.core.submission import Caller, Submission
 from columba.settings import Settings
 from columba.store import Step, Store, plan
 from columba.store.sql import Statement

@@ -32,7 +32,7 @@ from columba.contacts.room import Contacts
 from columba.content import Content
 from columba.content.holding import Holding
 from columba.core import events, ids
-from columba.core.accept import Accept, Caller, Gate, StoreGate, Submission
+from columba.core.accept import Accept, Gate, StoreGate
 from columba.core.contract import Carrier, Web
 from columba.core.cutting import measured
 from columba.core.housekeeping import Housekeeping
@@ -45,6 +45,7 @@ from columba.core.receive import Receive as ReceivePath
 from columba.core.sending import Look, Sending
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE, MODES, TEST
+from columba.core.submission import Caller, Submission
 from columba.doors.smpp.handing import Handing
 from columba.doors.smpp.logins import Logins
 from columba.doors.smpp.measures import measures as smpp_measures

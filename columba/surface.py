@@ -28,8 +28,8 @@ from columba.contacts.files import endpoints as contact_files_endpoints
 from columba.contacts.rows import PATH as CONTACT_FILE
 from columba.contacts.rows import kind as contact_kind
 from columba.content.api import endpoints as content_endpoints
-from columba.core.accept import Caller
 from columba.core.model import TYPES
+from columba.core.submission import Caller
 from columba.doors.callbacks import PREFIX as CALLBACKS
 from columba.doors.callbacks import Callbacks
 from columba.doors.smpp.api import endpoints as smpp_endpoints

@@ -27,8 +27,8 @@ from starlette.types import ASGIApp, Message
 
 from columba.app import App, clock
 from columba.core import status
-from columba.core.accept import Caller, Submission
 from columba.core.model import Message as Text
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.http.dispatch import build
 from columba.http.endpoint import Endpoint

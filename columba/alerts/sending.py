@@ -16,9 +16,10 @@ from columba.alerts.room import SQL, Alert
 from columba.alerts.shapes import Channel, Email, Slack, Text, Tried, Webhook
 from columba.alerts.telling import MARK, Notice, sample, subject_of, text_of
 from columba.core import ids, status
-from columba.core.accept import Accept, Caller, Submission
+from columba.core.accept import Accept
 from columba.core.ids import Ids
 from columba.core.outbox import Claims, Failed, Outbox, again_in
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.http.egress import Answer, Egress, EgressError
 from columba.mail import Mail, MailError, Relay, send_mail

@@ -28,7 +28,7 @@ from columba.consent.shapes import (
 )
 from columba.consent.shapes import Ledger as LedgerQuery
 from columba.core import ids, model, status
-from columba.core.accept import is_pool
+from columba.core.submission import is_pool
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.http.endpoint import Call, Endpoint, endpoint

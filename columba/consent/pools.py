@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from columba.core import ids
-from columba.core.accept import is_pool
+from columba.core.submission import is_pool
 from columba.numbers import sender as read_sender
 from columba.senders.room import POOL, Sender
 

@@ -12,8 +12,9 @@ import structlog
 
 from columba.consent import SQL
 from columba.core import status
-from columba.core.accept import Also, Caller, Submission
+from columba.core.accept import Also
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.store import Step, Store, StoreUnavailable, plan
 

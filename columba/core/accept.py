@@ -15,27 +15,21 @@ import msgspec
 import structlog
 
 from columba.core import events, model, status
-from columba.core.contract import Carrier
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes
-from columba.core.model import BINARY, Event, Extra, Message, Raw
+from columba.core.model import BINARY, Event, Extra, Message
+from columba.core.submission import DEFAULT_VALID_S, Caller, Submission, examine
 from columba.errors import FieldError, Refusal
-from columba.numbers import NumberError, normalise, sender
 from columba.store import Results, Row, Statement, Step, Store, StoreUnavailable, plan
-from columba.text import check, encoding_of, segments_of, smart
 
 SQL = events.SQL
 log = structlog.get_logger()
-MOST_SEGMENTS = 10
-DEFAULT_VALID_S = 48 * 3600
-MOST_VALID_S = 14 * 86_400
-MOST_AHEAD_MS = 366 * 86_400_000
 BACKLOG = 200_000  # rows waiting for the store; beyond it the edge says 503
 
 Gate = Callable[[Message], Refusal | None]
 Route = Callable[[Message], int | Refusal]
 # Looks up what submissions name as their media, and notes it in them; None where there is nothing to look up.
-Resolve = Callable[["Caller", Sequence["Submission"]], Awaitable[None] | None]
+Resolve = Callable[[Caller, Sequence[Submission]], Awaitable[None] | None]
 # More steps for the plan that accepts: the messages, and the place of the step that keeps them.
 Also = Callable[[Sequence[Message], int], Sequence[Step]]
 
@@ -71,37 +65,6 @@ class _Kept(NamedTuple):
 _NONE_REFUSED: Mapping[int, tuple[StoreGate, str]] = {}
 
 
-class Submission(msgspec.Struct, gc=False):
-    """What a door asks for. `to` and `sender` as they were written; `send_at` in ms."""
-
-    to: str
-    text: str | None = None
-    sender: str | None = None
-    klass: int = status.TRANSACTIONAL
-    send_at: int | None = None
-    valid_for: int | None = None
-    media: list[str] | None = None
-    callback_url: str | None = None
-    smart: bool = True
-    tags: list[str] | None = None
-    metadata: dict[str, Any] | None = None
-    # For doors: who is to get the deliveries of its outcome and which (registered_delivery), and an id it has already.
-    callback: int | None = None
-    receipts: int | None = None
-    id: int | None = None
-    raw: list[Raw] | None = None  # its parts as they are, where they are encoded already
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """For whom: an account in one of its modes, and what it may."""
-
-    account_id: int
-    mode: int
-    key_id: int = 0
-    scopes: frozenset[str] = frozenset()
-    default_country: str | None = None
-
-
 class Idempotency(NamedTuple):
     """An Idempotency-Key to be taken in the accepting transaction, with the answer that goes with it."""
 
@@ -112,67 +75,6 @@ class Idempotency(NamedTuple):
 
 class Repeated(Exception):
     """The Idempotency-Key was taken before: the answer is the first one's."""
-
-
-class Examined(NamedTuple):
-    """A submission as it would be sent, and every problem that it has."""
-
-    to: str
-    sender: str
-    text: str | None
-    encoding: int
-    segments: int
-    due_at: int
-    problems: list[FieldError]
-
-
-def examine(asked: Submission, default_country: str | None, now: int) -> Examined:
-    """What a submission comes to by itself."""
-    problems: list[FieldError] = []
-    to = sent_from = ""
-    try:
-        to = normalise(asked.to, default_country)
-    except NumberError as error:
-        problems.append(FieldError("to", "invalid_number", error.detail))
-    if asked.sender is not None:
-        try:
-            sent_from = asked.sender if is_pool(asked.sender) else sender(asked.sender).value
-        except NumberError as error:
-            problems.append(FieldError("from", "invalid_sender", error.detail))
-    text = asked.text
-    encoding, segments = 0, 1
-    if text:
-        wrong = check(text, 1)
-        if wrong:
-            index, reason = wrong[0]
-            problems.append(FieldError("text", "invalid_text", f"character {index + 1}: {reason}"))
-        else:
-            if encoding_of(text) != "gsm7":
-                if asked.smart:
-                    text = smart(text)
-                encoding = 0 if encoding_of(text) == "gsm7" else 1
-            segments = segments_of(text)
-            if segments > MOST_SEGMENTS:
-                problems.append(
-                    FieldError("text", "too_long", f"it takes {segments} parts; {MOST_SEGMENTS} is the most")
-                )
-    elif not asked.media and not asked.raw:
-        problems.append(FieldError("text", "required", "a message needs text or media"))
-    due = now
-    if asked.send_at is not None:
-        if asked.send_at <= now:
-            problems.append(FieldError("send_at", "invalid_time", "it is in the past"))
-        elif asked.send_at > now + MOST_AHEAD_MS:
-            problems.append(FieldError("send_at", "invalid_time", "it is more than a year ahead"))
-        due = asked.send_at
-    if asked.valid_for is not None and not 1 <= asked.valid_for <= MOST_VALID_S:
-        problems.append(FieldError("valid_for", "out_of_range", f"Expected 1 to {MOST_VALID_S} seconds."))
-    return Examined(to, sent_from, text, encoding, segments, due, problems)
-
-
-def is_pool(sent_from: str) -> bool:
-    """Whether it is the id of a pool of senders, which a gate chooses from. It is too long for a name."""
-    return sent_from[:5] == "pool_" and len(sent_from) > 11
 
 
 Tell = Callable[["Message | Exception"], None]
@@ -508,42 +410,3 @@ def _asking(gate: StoreGate, ref: int, messages: Sequence[Message], place: int) 
     """The step that refuses: with what the gates before it have not."""
     rows = [row for message in messages if (row := gate.row(ref or message.id, message)) is not None]
     return Step(gate.refuses, rows, missing=tuple(range(place)) or None)
-
-
-def router(carriers: Callable[[], Mapping[int, Carrier]]) -> Route:
-    """Which lane takes a message: one of the only carrier that its account has in this mode."""
-
-    known: dict[tuple[int, int], Carrier | Refusal] = {}
-    seen: Mapping[int, Carrier] | None = None
-
-    def choose(mode: int, account_id: int) -> Carrier | Refusal:
-        usable = [
-            carrier
-            for carrier in carriers().values()
-            if carrier.mode == mode
-            and carrier.sends
-            and carrier.state in ("on", "paused")
-            and (carrier.account_id is None or carrier.account_id == account_id)
-        ]
-        if len(usable) == 1:
-            return usable[0]
-        return Refusal(
-            "no_route",
-            "Several live carriers are set up and no route chooses between them."
-            if usable
-            else "No live carrier is set up: add one with POST /v1/carriers, or use a test key for the sandbox.",
-        )
-
-    def route(message: Message) -> int | Refusal:
-        nonlocal seen
-        now = carriers()
-        if now is not seen:
-            known.clear()
-            seen = now
-        who = (message.mode, message.account_id)
-        chosen = known.get(who)
-        if chosen is None:
-            chosen = known[who] = choose(*who)
-        return chosen if isinstance(chosen, Refusal) else chosen.lane_of(message.to)
-
-    return route

@@ -16,10 +16,11 @@ import msgspec
 import structlog
 
 from columba.core import events, ids
-from columba.core.accept import Accept, Caller, Submission
+from columba.core.accept import Accept
 from columba.core.again import again_in
 from columba.core.ids import Ids
 from columba.core.lanes import Backlog, Lane, Spec
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.forwarding.conditions import NO_FACTS, Facts
 from columba.forwarding.people import Contact, People, who

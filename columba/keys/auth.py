@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from columba.core.accept import Caller
+from columba.core.submission import Caller
 from columba.errors import Refusal
 from columba.http.dispatch import Allowance
 from columba.http.wire import Headers

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
-from columba.core import accept
+from columba.core import submission
 from columba.core.ids import Ids
 from columba.errors import Refusal
 from columba.http.dispatch import Stored
@@ -53,7 +53,7 @@ class Repeats:
     async def abandon(self, caller: Caller, key: str) -> None:
         await self._store.commit(plan(Step(SQL["abandon_repeat"], [(_claim.get(), *_owner(caller), key)])))
 
-    async def first_answer(self, caller: accept.Caller, key: str, body_hash: str) -> tuple[int, bytes]:
+    async def first_answer(self, caller: submission.Caller, key: str, body_hash: str) -> tuple[int, bytes]:
         """What the first message with this key was answered. Raises the Refusal that there is instead."""
         first = await self._first(caller.account_id, caller.mode, key, body_hash)
         if isinstance(first, Refusal):

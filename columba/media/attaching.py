@@ -12,11 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from columba.core import model
-from columba.core.accept import MOST_SEGMENTS, Caller, Submission
 from columba.core.contract import Carrier
 from columba.core.ids import Ids
 from columba.core.inbound import RECORDED, Heard
 from columba.core.model import NO_EXTRA, Message
+from columba.core.submission import MOST_SEGMENTS, Caller, Submission
 from columba.errors import FieldError, Refusal
 from columba.media.links import Links, id_in, word_of
 from columba.media.room import SQL

@@ -6,8 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from columba.core import ids, model, status
-from columba.core.accept import examine
 from columba.core.model import Message
+from columba.core.submission import examine
 from columba.errors import FieldError, Refusal
 from columba.http import times
 from columba.http.body import invalid

@@ -19,9 +19,10 @@ from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
 from columba.core import ids, model, status
-from columba.core.accept import Accept, Caller, Idempotency, Repeated, Submission
+from columba.core.accept import Accept, Idempotency, Repeated
 from columba.core.ids import Ids
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.errors import FieldError, Refusal
 from columba.http.body import decode, invalid
 from columba.http.direct import Exchange, lines

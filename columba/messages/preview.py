@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from columba.core.accept import Submission
+from columba.core.submission import Submission
 from columba.errors import FieldError
 from columba.messages.shapes import SOMEBODY, Forcing, NewPreview, Preview, PreviewPart, PreviewProblem
 from columba.numbers import Description, NumberError, describe

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from columba.core import status
-from columba.core.accept import MOST_VALID_S, Submission
+from columba.core.submission import MOST_VALID_S, Submission
 from columba.errors import FieldError, Refusal
 from columba.http.egress import Policy
 from columba.http.paging import Paging

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from columba.core import ids
-from columba.core.accept import is_pool
 from columba.core.model import Message
 from columba.core.snapshots import Snapshots
 from columba.core.status import LIVE
+from columba.core.submission import is_pool
 from columba.errors import FieldError, Refusal
 from columba.numbers import country_of
 from columba.senders.dlt import template_of

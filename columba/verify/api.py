@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from columba.core import ids
-from columba.core.accept import Caller
 from columba.core.model import Json
+from columba.core.submission import Caller
 from columba.errors import Refusal
 from columba.http.endpoint import Call, Endpoint, endpoint
 from columba.http.paging import Page, Paging, decode_cursor, page

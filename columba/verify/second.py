@@ -10,8 +10,9 @@ from typing import Final
 import structlog
 
 from columba.core import status
-from columba.core.accept import Caller, Route
+from columba.core.accept import Route
 from columba.core.model import Message
+from columba.core.submission import Caller
 from columba.errors import Refusal
 from columba.store import Step, Store, plan
 from columba.verify.found import SQL

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from columba.core import events, status
-from columba.core.accept import Accept, Caller, Submission
+from columba.core.accept import Accept
 from columba.core.ids import Ids
 from columba.core.model import (
     VERIFICATION_APPROVED,
@@ -21,6 +21,7 @@ from columba.core.model import (
     Event,
     Message,
 )
+from columba.core.submission import Caller, Submission
 from columba.errors import FieldError, Refusal
 from columba.http.body import invalid
 from columba.numbers import NumberError, normalise

@@ -16,10 +16,10 @@ import pytest
 from columba.carriers import connect, kinds
 from columba.carriers.smpp.config import Config
 from columba.core import rate, status
-from columba.core.accept import Submission
 from columba.core.contract import Carrier, Outcome
 from columba.core.lanes import Pace
 from columba.core.model import Message
+from columba.core.submission import Submission
 from columba.smpp.pdu import Bind, DeliverSm, DeliverSmResp, SubmitSm, SubmitSmResp
 from columba.smpp.status import Status
 from columba.smpp.tlv import MESSAGE_PAYLOAD, find

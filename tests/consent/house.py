@@ -16,7 +16,7 @@ from columba.consent.room import Consent, open_consent
 from columba.content import Content
 from columba.content.holding import Holding
 from columba.core import rate, status
-from columba.core.accept import Accept, Caller, Submission, router
+from columba.core.accept import Accept
 from columba.core.contract import Carrier, Inbound
 from columba.core.ids import Ids
 from columba.core.lanes import Lanes, Pace, join
@@ -24,6 +24,7 @@ from columba.core.model import Message
 from columba.core.receive import Receive
 from columba.core.sending import Sending
 from columba.core.snapshots import Snapshots
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.policies import Policies, Policy
 from columba.quiet import QuietHours
@@ -32,6 +33,7 @@ from columba.store import open_store
 from columba.vault import Vault
 from tests import tables
 from tests.core.rig import MOMENTS, NORTH, QUICK, Clock, Door, Network, Rig
+from tests.route import router
 
 KEY = bytes(range(32))
 OURS = "+12025550100"

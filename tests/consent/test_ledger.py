@@ -9,9 +9,9 @@ from columba.consent.api import suppression
 from columba.consent.ledger import Said
 from columba.consent.settings import Document
 from columba.core import ids, status
-from columba.core.accept import Submission
 from columba.core.contract import Inbound
 from columba.core.model import Message
+from columba.core.submission import Submission
 from columba.privacy.people import SQL as PRIVACY
 from columba.senders.room import POOL, Sender
 from columba.senders.spec import Spec

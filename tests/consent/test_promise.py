@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from columba.consent import EVERY_CLASS, OPT_IN, OPT_OUT
 from columba.consent.ledger import Said
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Outcome, Part
 from columba.core.model import Message
+from columba.core.submission import Submission
 from columba.errors import Refusal
 from tests.consent.house import OURS, House, living
 from tests.core.rig import SENT, Clock, Network, until

@@ -7,9 +7,9 @@ from typing import Any
 from columba.consent import EVERY_CLASS, OPT_IN, OPT_OUT, SQL
 from columba.consent.stopping import KEPT_MS, OPTED_OUT, Stop
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Carrier
 from columba.core.model import Message
+from columba.core.submission import Submission
 from columba.store import Row
 from columba.store.sql import Statement
 from tests.consent.house import OURS, SOMEBODY, House, living

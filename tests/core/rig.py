@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from columba.core import rate, status
-from columba.core.accept import Accept, Caller, StoreGate, Submission, router
+from columba.core.accept import Accept, StoreGate
 from columba.core.contract import Air, Carrier, Outcome, Part, Receipt
 from columba.core.events import Publisher
 from columba.core.ids import Ids
@@ -17,6 +17,7 @@ from columba.core.lanes import Lanes, Pace, join
 from columba.core.model import Message
 from columba.core.receive import Receive
 from columba.core.sending import Look, Sending
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.store import (
     Plan,
@@ -32,6 +33,7 @@ from columba.store import (
     statements,
 )
 from tests import tables
+from tests.route import router
 
 LOOK = statements(Path(__file__).with_name("look.sql"))
 NORTH = Carrier(64, None, "north", "stand-in", status.LIVE, {})

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from columba.core import status
-from columba.core.accept import Idempotency, Repeated, Submission
+from columba.core.accept import Idempotency, Repeated
 from columba.core.contract import Carrier
 from columba.core.model import Message
+from columba.core.submission import Submission
 from columba.errors import FieldError, Refusal
 from columba.store import StoreUnavailable
 from tests.core.rig import NORTH, Network, Rig, until

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Carrier, Outcome
 from columba.core.model import Message
+from columba.core.submission import Submission
 from tests.core.rig import RETRY, SENT, SHORT, THROTTLED, UNKNOWN, Clock, Network, Rig, running, until
 
 ANN, BOB = "+447700900001", "+447700900002"

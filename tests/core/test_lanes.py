@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Carrier, Outcome, Part
 from columba.core.flight import MAX_ATTEMPTS
 from columba.core.lanes import Pace
 from columba.core.model import Message
+from columba.core.submission import Submission
 from tests.core.rig import (
     FAILED,
     NORTH,

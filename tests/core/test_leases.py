@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Carrier, Outcome, Part, Receipt
 from columba.core.lanes import Pace, share
 from columba.core.model import Message
+from columba.core.submission import Submission
 from tests.core.rig import SENT, SHORT, Clock, Network, Rig, running, until
 
 ANN, BOB = "+447700900001", "+447700900002"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from columba.core import status
-from columba.core.accept import Submission
 from columba.core.contract import Outcome, Part
 from columba.core.lanes import Pace
 from columba.core.model import Message
+from columba.core.submission import Submission
 from tests.core.rig import FAILED, RETRY, SENT, THROTTLED, UNKNOWN, UNSENT, Clock, Network, Rig, Sent, running, until
 
 LONG = "This text is so long that it takes three parts. " * 9

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from columba.core import status
-from columba.core.accept import Caller, Idempotency, Repeated, Submission
+from columba.core.accept import Idempotency, Repeated
 from columba.core.contract import Inbound, Outcome
 from columba.core.inbound import RECORDED, Heard
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.store import Results, Row, Statement, Step, plan, statements
 from tests.core.rig import NORTH, Clock, Network, Rig, running

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from columba.core import accept
+from columba.core import accept, submission
 from columba.errors import Refusal
 from columba.http.dispatch import Stored
 from columba.keys import repeats
@@ -134,7 +134,7 @@ async def test_an_answer_that_can_not_be_opened_any_more_is_not_given_nor_the_wo
 async def test_the_first_answer_to_a_message(home: House) -> None:
     """Kept in plain text by the transaction that accepts it."""
     who = (await home.make()).key
-    caller = accept.Caller(who.account_id, who.mode)
+    caller = submission.Caller(who.account_id, who.mode)
     row = (1, caller.account_id, caller.mode, "k", "hash", 202, '{"id":"msg_1"}', START)
     await home.store.commit(plan(Step(accept.SQL["claim_idempotency"], [row])))
     assert await home.repeats.first_answer(caller, "k", "hash") == (202, b'{"id":"msg_1"}')

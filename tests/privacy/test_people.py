@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from columba.core import ids, status
-from columba.core.accept import Caller, Submission
 from columba.core.events import SQL as CORE
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.store import Statement, Step, plan
 from tests.api import Columba, database, eventually, running
 from tests.media.files import JPEG

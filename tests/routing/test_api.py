@@ -10,7 +10,7 @@ import pytest
 
 from columba.carriers import kinds
 from columba.core import status
-from columba.core.accept import Caller, Submission
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.vault import Vault
 from tests.routing import lines

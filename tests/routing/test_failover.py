@@ -7,8 +7,8 @@ import pytest
 
 from columba.app import clock
 from columba.core import status
-from columba.core.accept import Caller, Submission
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from tests.api import eventually
 from tests.routing.house import number
 from tests.routing.two import Two, two

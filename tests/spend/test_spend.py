@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from columba.core import status
-from columba.core.accept import Caller, Idempotency, Submission
+from columba.core.accept import Idempotency
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.errors import Refusal
 from columba.spend import money
 from tests.api import eventually

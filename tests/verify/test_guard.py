@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from columba.core.accept import Caller
+from columba.core.submission import Caller
 from columba.errors import Refusal
 from columba.store import Statement
 from columba.verify.shapes import NewVerification

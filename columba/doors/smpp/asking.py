@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from columba.core import ids, status
-from columba.core.accept import Caller
 from columba.core.model import Message
+from columba.core.submission import Caller
 from columba.doors.smpp.words import error_of, state_of
 from columba.errors import Refusal
 from columba.messages.cancel import Canceling, find

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from columba.core import ids
-from columba.core.accept import Caller, Submission
 from columba.core.model import Message
+from columba.core.submission import Caller, Submission
 from columba.doors.smpp import asking
 from columba.doors.smpp.encoded import raw_of
 from columba.doors.smpp.handing import WINDOW, Errand

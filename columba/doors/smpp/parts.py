@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from columba.core.accept import Accept, Caller, Submission
+from columba.core.accept import Accept
 from columba.core.ids import Ids
 from columba.core.inbound import GAP
+from columba.core.submission import Caller, Submission
 from columba.doors.smpp.logins import SQL
 from columba.doors.smpp.submit import Place
 from columba.errors import Refusal

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import structlog
 
-from columba.core.accept import Accept, Caller
+from columba.core.accept import Accept
 from columba.core.ids import Ids
+from columba.core.submission import Caller
 from columba.doors.smpp.bind import Session as Bound
 from columba.doors.smpp.handing import Handing
 from columba.doors.smpp.logins import Lockout, Login, Logins, matches

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from columba.core import status
-from columba.core.accept import MOST_AHEAD_MS, MOST_VALID_S, Submission
 from columba.core.model import Raw
+from columba.core.submission import MOST_AHEAD_MS, MOST_VALID_S, Submission
 from columba.errors import CATALOGUE, Refusal
 from columba.smpp.errors import InvalidTime
 from columba.smpp.pdu import DataSm, SubmitMulti, SubmitSm
