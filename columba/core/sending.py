@@ -7,8 +7,7 @@ the lane stops.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,27 +16,15 @@ import structlog
 from columba.core import events, status
 from columba.core.aside import Aside, Move, Try, reroute_steps, seen_of
 from columba.core.contract import Air, Carrier, Outcome, Part, Session, Web, anywhere
-from columba.core.flight import (
-    EXPIRED,
-    THROTTLED_COUNTS,
-    Attach,
-    Flight,
-    Verdict,
-    as_they_are,
-    judge,
-    parts_of,
-    spread,
-    worst_of,
-)
+from columba.core.flight import EXPIRED, Attach, Flight, Verdict, as_they_are, judge, parts_of, spread, worst_of
 from columba.core.gather import Gather
 from columba.core.ids import Ids
-from columba.core.inbound import clean
 from columba.core.lanes import Backlog, Lane, Lanes, Spec
-from columba.core.model import MESSAGE_REROUTED, Event, Message, message_of
-from columba.store import Row, Step, Store, StoreUnavailable, plan, statements
+from columba.core.model import Event, Message, message_of
+from columba.core.settled import MOVED, SQL, Settled
+from columba.store import Row, Step, Store, StoreUnavailable, plan
 
 CORE = events.SQL
-SQL = statements(Path(__file__).with_name("sending.sql"))
 
 CLOSED = -1  # the revision of a lane without a session: what waits on it can only expire, end or move
 CLOSE_S = 10.0
@@ -358,21 +345,7 @@ class Sending:
 
     async def _settle(self, lane: Lane, flights: list[Flight]) -> None:
         now = self._clock()
-        lane_id, carrier_id = lane.id, lane.id & ~63
-        parts: list[Any] = []
-        moved: list[Any] = []
-        later: list[Any] = []
-        behind: list[Any] = []
-        unmark: list[Any] = []
-        landed: list[Any] = []
-        made: list[Any] = []
-        happened: dict[int, Event] = {}
-        finished: list[Message] = []
-        retried: list[tuple[Message, int]] = []
-        recut: list[Any] = []
-        sent: list[tuple[Message, list[int]]] = []
-        going: list[tuple[Flight, Move, Event]] = []
-        took = 0
+        carrier_id = lane.id & ~63
         verdicts = []
         for flight in flights:
             worst = worst_of(flight)
@@ -380,110 +353,53 @@ class Sending:
                 self._note(lane, flight, worst, now)
             verdicts.append(judge(flight, worst, now, 0.0 if worst is None else self._random()))
         moves = await self._elsewhere(carrier_id, flights, verdicts)
+        settled = Settled(lane.id, carrier_id, self._ids, now)
         for flight, verdict in zip(flights, verdicts, strict=True):
-            message = flight.message
-            if (move := moves.get(message.id)) is not None:
-                event = events.of_message(self._ids(), message, MESSAGE_REROUTED, now)
-                event.data = move.told
-                happened[event.id] = event
-                going.append((flight, move, event))
-                if flight.marked:
-                    unmark.append((lane_id, message.id))
-                continue
-            if flight.whole:  # its parts have one id, one receipt and one fate
-                flight.outcomes = [(n, each[1]) for each in flight.outcomes for n in range(1, message.segments + 1)]
-            if flight.recut:
-                recut.append((lane_id, message.id, message.encoding, message.segments))
-            event_id = self._ids()  # before those of receipts that may have come already
-            for n, outcome in flight.outcomes:
-                code = clean(outcome.code)
-                if outcome.kind == "sent" and n:
-                    took += 1
-                    an_id = written = clean(outcome.id)
-                    if outcome.match is None:
-                        written = None
-                    else:
-                        an_id = clean(outcome.match)
-                    parts.append((lane_id, message.id, n, carrier_id, an_id, status.SENT, None, code, now, written))
-                    message.sent_parts = (*message.sent_parts, n)
-                    if an_id is not None and not (flight.whole and n > 1):
-                        landed.append((lane_id, self._ids(), carrier_id, an_id))
-                elif n and (verdict.status or outcome.kind == "unknown"):  # that it may be there is kept
-                    error = clean(outcome.error)
-                    become = verdict.status or status.QUEUED
-                    parts.append((lane_id, message.id, n, carrier_id, None, become, error, code, now, None))
-            if verdict.status == status.SENT:
-                sent.append((message, [n for n, outcome in flight.outcomes if n]))
-            if verdict.status:
-                event = events.of_message(event_id, message, verdict.status, now)
-                attempts = message.attempts + (1 if flight.left or flight.outcomes[0][1] is not EXPIRED else 0)
-                moved.append(
-                    (
-                        lane_id, message.id, verdict.status, attempts, verdict.due_at, now, event.id,
-                        clean(verdict.error), clean(verdict.code),
-                    )
-                )  # fmt: skip
-                if not (verdict.status == status.SENT and message.extra.again):  # its owner knows it as sent
-                    made.append(events.row(event, message.callback))
-                    happened[event.id] = event
-                message.attempts = attempts
-                message.error, message.carrier_code = verdict.error, verdict.code
-                finished.append(message)
+            move = moves.get(flight.message.id)
+            if move is None:
+                settled.add(flight, verdict)
             else:
-                kinds = {outcome.kind for _, outcome in flight.outcomes}
-                if kinds - {"unsent", "sent", "throttled"}:
-                    message.attempts += 1
-                elif "throttled" in kinds:
-                    message.attempts = max(message.attempts, min(message.attempts + 1, THROTTLED_COUNTS))
-                later.append((lane_id, message.id, message.attempts, verdict.due_at))
-                if message.to:
-                    behind.append((lane_id, message.id, message.to, message.klass, message.account_id, verdict.due_at))
-                if flight.marked:
-                    unmark.append((lane_id, message.id))
-                retried.append((message, verdict.due_at))
-        if took:
-            lane.fine(took)
-        steps = [
-            Step(CORE["fence"], [_fence(lane)]),
-            Step(CORE["insert_parts"], parts, 0),
-            Step(CORE["settle_messages"], moved, 0),
-            Step(CORE["postpone_messages"], later, 0),
-            Step(CORE["hold_back"], behind, 0),
-            Step(SQL["unmark_parts"], unmark, 0),
-            Step(SQL["recut_messages"], recut, 0),
-        ]
-        if sent and self.aside is not None:
-            steps += self.aside.taken(lane_id, sent)
+                settled.goes_on(flight, move)
+        if settled.took:
+            lane.fine(settled.took)
+        steps = settled.steps(Step(CORE["fence"], [_fence(lane)]))
+        if settled.sent and self.aside is not None:
+            steps += self.aside.taken(lane.id, settled.sent)
         told = len(steps)
-        steps += events.steps(made, told, given=2)
+        steps += events.steps(settled.made, told, given=MOVED)
         # Receipts that came before the id did.
-        steps += (Step(CORE["find_parked"], landed, 0), *self._receive.parked_steps(after=told + 3))
+        steps += (Step(CORE["find_parked"], settled.landed, 0), *self._receive.parked_steps(after=told + 3))
         left = len(steps)
+        going = settled.going
         if going:
             tries = [Try(flight.message, move, event, flight.outcomes) for flight, move, event in going]
             steps += reroute_steps(lane.id, tries, now, left)
-        a_plan = plan(*steps)
-        anew = events.Anew(self._ids, (*happened, *(row[1] for row in landed)))
-        results = await lane.settle(a_plan, anew)
+        anew = events.Anew(self._ids, (*settled.happened, *(row[1] for row in settled.landed)))
+        results = await lane.settle(plan(*steps), anew)
         if results is None or not lane.is_ours(results[0]):
             return
-        there = {row[0] for row in results[2]}
-        for row in moved:
-            if row[1] in there:
-                self._publisher.count(row[2])
-        bad = [(row[1], row[7], row[8]) for row in moved if row[7] is not None and row[1] in there]
-        if bad:
-            ours = {flight.message.id for flight in flights if flight.stopped}
-            self._publisher.failed([each for each in bad if each[0] not in ours])
-        lane.settled(finished)
-        for message, due_at in retried:
+        self._ended(flights, settled, {row[0] for row in results[MOVED]})
+        lane.settled(settled.finished)
+        for message, due_at in settled.retried:
             lane.retry(message, due_at)
-        published = anew.events(happened)
+        published = anew.events(settled.happened)
         self._publisher.published(results[told + 1], published)
-        self._receive.parked_published(results, told + 3, {anew.now[row[1]] for row in landed})
+        self._receive.parked_published(results, told + 3, {anew.now[row[1]] for row in settled.landed})
         if going:
             self._publisher.published(results[left + 3], published)
             self._gone(lane, going, {row[0] for row in results[left]}, now)
+
+    def _ended(self, flights: Sequence[Flight], settled: Settled, there: Container[int]) -> None:
+        """Count those that moved, and tell of those that failed."""
+        bad = []
+        for row in settled.moved:
+            if row[1] in there:
+                self._publisher.count(row[2])
+                if row[7] is not None:
+                    bad.append((row[1], row[7], row[8]))
+        if bad:
+            ours = {flight.message.id for flight in flights if flight.stopped}
+            self._publisher.failed([each for each in bad if each[0] not in ours])
 
     async def _elsewhere(
         self, carrier_id: int, flights: Sequence[Flight], verdicts: Sequence[Verdict]
