@@ -322,8 +322,10 @@ class Sending:
     def _land(self, lane: Lane, flight: Flight) -> None:
         if lane.gone:
             return
-        if any(outcome.kind != "sent" for _, outcome in flight.outcomes):
-            lane.hold(flight.message)
+        for _, outcome in flight.outcomes:
+            if outcome.kind != "sent":
+                lane.hold(flight.message)
+                break
         lane.landed(flight.cost)
         self._down.add(((lane, flight),))
 

@@ -65,14 +65,12 @@ class Settled:
     def _add_parts(self, flight: Flight, verdict: Verdict) -> None:
         lane_id, carrier_id, now, message = self._lane_id, self._carrier_id, self._now, flight.message
         for n, outcome in flight.outcomes:
-            code = clean(outcome.code)
+            code = outcome.code and clean(outcome.code)
             if outcome.kind == "sent" and n:
                 self.took += 1
-                an_id = written = clean(outcome.id)
-                if outcome.match is None:
-                    written = None
-                else:
-                    an_id = clean(outcome.match)
+                an_id, written = clean(outcome.id), None
+                if outcome.match is not None:
+                    an_id, written = clean(outcome.match), an_id
                 self._parts.append((lane_id, message.id, n, carrier_id, an_id, status.SENT, None, code, now, written))
                 message.sent_parts = (*message.sent_parts, n)
                 if an_id is not None and not (flight.whole and n > 1):
@@ -90,7 +88,7 @@ class Settled:
         self.moved.append(
             (
                 self._lane_id, message.id, verdict.status, attempts, verdict.due_at, self._now, event_id,
-                clean(verdict.error), clean(verdict.code),
+                verdict.error and clean(verdict.error), verdict.code and clean(verdict.code),
             )
         )  # fmt: skip
         if not (verdict.status == status.SENT and message.extra.again):  # its owner knows it as sent

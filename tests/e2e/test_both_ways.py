@@ -59,6 +59,7 @@ def text(value: object) -> bytes:
         (202, text({"to": "{to}", "text": "Hello"}), {"kind": f"{JSON}; charset=utf-8"}),
         (202, text({"to": "{to}", "text": "Hello", "callback_url": "https://example.org/x"}), {}),
         (202, b'{"to": "{to}", "text": "Hello", "\\u0063allback_url": "https://example.org/x"}', {}),
+        (202, b'{"to": "{to}", "text": "Hello", "callback\\u005furl": "https://example.org/x"}', {}),
         (202, text({"to": "{to}", "text": "Hello"}), {"Idempotency_Key": "{once}"}),
         (400, b"{", {}),
         (400, b"", {}),
