@@ -52,12 +52,18 @@ class Collecting:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
+        self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def made(self, pairs: list[tuple[int, Event]]) -> None:
         """Deliveries that were just committed, perhaps to alerts."""
         alerts = self._alerts.all
-        if alerts and self._soon is None and any(endpoint_id in alerts for endpoint_id, _ in pairs):
+        if (
+            alerts
+            and self._soon is None
+            and not self._stopped
+            and any(endpoint_id in alerts for endpoint_id, _ in pairs)
+        ):
             self._soon = self._loop.call_later(GATHER_S, self._begin)
 
     def _begin(self) -> None:
@@ -75,6 +81,7 @@ class Collecting:
             log.exception("alerts.collect_failed")
 
     async def stop(self) -> None:
+        self._stopped = True
         if self._soon is not None:
             self._soon.cancel()
         for task in self._tasks:

@@ -173,6 +173,7 @@ class PostgresStore:
         self._to_ring: set[str] = set()
         self._ringing: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -219,6 +220,8 @@ class PostgresStore:
 
     def ring(self, topic: str) -> None:
         """Tell the other processes that there is work. May be lost."""
+        if self._closed:  # what was about to be told finds no loop to be told in
+            return
         self._to_ring.add(topic)
         if self._ringing is None or self._ringing.done():
             self._ringing = asyncio.get_running_loop().create_task(self._ring(), name="ring")
@@ -258,6 +261,7 @@ class PostgresStore:
     async def close(self) -> None:
         for writer in self._writers:
             await writer.close()
+        self._closed = True
         tasks = [task for task in (self._ringing, self._hearing) if task is not None]
         for task in tasks:
             task.cancel()

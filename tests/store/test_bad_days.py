@@ -413,3 +413,10 @@ async def test_a_server_that_is_still_starting_is_waited_for(
     await store.close()
     said = capfd.readouterr()
     assert (said.out + said.err).count("store.waiting") == 1
+
+
+async def test_after_the_end_nothing_rings(postgres_url: str) -> None:
+    async with places.opened(postgres_url) as store:
+        pass
+    store.ring("lane:64")
+    assert "ring" not in {task.get_name() for task in asyncio.all_tasks()}
