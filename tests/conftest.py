@@ -1,6 +1,7 @@
 """What tests share: how many run at once, and PostgreSQL: one server a run, and a database a test."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from tests import engines, tables
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("COLUMBA_EXPLORE") else "same")
+
+# What a shell starts in the background is deaf to Ctrl-C, and so would be every program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
