@@ -5,7 +5,7 @@ load takes an Exchange instead: the request, and the way to answer it, now or la
 pieces, an `Expect`, a request behind another) goes the long way, and so does what the route leaves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -63,6 +63,6 @@ Direct = Callable[[Exchange], None]
 """Answers an exchange or leaves it; raises nothing."""
 
 
-def lines(headers: Pairs | Iterable[tuple[bytes, bytes]]) -> bytes:
+def head_of(headers: Pairs) -> bytes:
     """Headers as they go over the wire."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])

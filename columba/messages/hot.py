@@ -25,7 +25,7 @@ from columba.core.model import Message
 from columba.core.submission import Caller, Submission
 from columba.errors import FieldError, Refusal
 from columba.http.body import decode, invalid
-from columba.http.direct import Exchange, lines
+from columba.http.direct import Exchange, head_of
 from columba.http.dispatch import Allowance
 from columba.http.egress import Policy
 from columba.http.problems import internal, problem, problem_headers, send_problem
@@ -175,13 +175,13 @@ class Hot:
         def told(came: Message | Exception) -> None:
             if isinstance(came, Message):
                 code = 202
-                head = b"%bx-request-id: %b\r\n%b" % (_HEAD, an_id.encode(), lines(budget) if budget else b"")
+                head = b"%bx-request-id: %b\r\n%b" % (_HEAD, an_id.encode(), head_of(budget) if budget else b"")
                 exchange.answer(202, head, _encode(model.view(came)))
             else:
                 refusal = came if isinstance(came, Refusal) else internal(came, an_id, _SCOPE)
                 code = refusal.kind.http
                 shown = _encode(problem(refusal, an_id))
-                exchange.answer(code, lines([*problem_headers(refusal, an_id), *budget]), shown)
+                exchange.answer(code, head_of([*problem_headers(refusal, an_id), *budget]), shown)
             self._observe("POST", "/v1/messages", code, time.perf_counter() - started)
 
         try:

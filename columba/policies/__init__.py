@@ -97,7 +97,7 @@ class Policies:
             check(text)
             row = (account_id, mode, policy.name, text.decode(), version, self._clock())
             done, _ = await self._store.commit(plan(Step(SQL["set_policy"], [row]), self._snapshots.bump(TOPIC)))
-            if done:  # else somebody else was first
+            if row[:3] in {tuple(each) for each in done}:  # else somebody was first
                 break
         await self._snapshots.changed()
 

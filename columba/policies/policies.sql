@@ -13,4 +13,4 @@ select account_id, mode, room, data, was + 1, at from {rows} r where true
 on conflict (account_id, mode, room) do update
 set data = excluded.data, version = excluded.version, updated_at = excluded.updated_at
 where policies.version = excluded.version - 1
-returning account_id
+returning policies.account_id, policies.mode, policies.room

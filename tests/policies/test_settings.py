@@ -115,16 +115,20 @@ async def process(place: Path | str) -> AsyncIterator[tuple[Policies, Policy[Cou
 
 
 async def test_of_changes_at_once_none_is_lost(tmp_path: Path, database: str) -> None:
+    """By two processes, of several documents: what became of one says nothing of another."""
+    owners = [(7, status.TEST), (7, status.LIVE), (8, status.TEST)]
     async with process(database or tmp_path) as one, process(database or tmp_path) as two:
         changes = [
-            policies.change(policy, 7, status.TEST, {"counts": {f"{k}/{n}": n}}, policy.read)
-            for n in range(25)
+            policies.change(policy, *owner, {"counts": {f"{k}/{n}": n}}, policy.read)
+            for n in range(10)
             for k, (policies, policy) in enumerate((one, two))
+            for owner in owners
         ]
         await asyncio.gather(*changes)
         for policies, policy in (one, two):
-            await policies.change(policy, 7, status.TEST, {}, policy.read)
-            assert policy.document(7, status.TEST).counts == {f"{k}/{n}": n for n in range(25) for k in range(2)}
+            for owner in owners:
+                await policies.change(policy, *owner, {}, policy.read)
+                assert policy.document(*owner).counts == {f"{k}/{n}": n for n in range(10) for k in range(2)}
 
 
 async def test_a_change_that_can_not_be_changes_nothing(tmp_path: Path) -> None:
